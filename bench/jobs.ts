@@ -1,0 +1,51 @@
+// The jobs that the benchmarks run. None does anything but say that it ran.
+import { Injectable, Scope } from '@nestjs/common';
+import { IsEmail, IsInt, IsString, MaxLength, Min } from 'class-validator';
+import type { JobHandler } from 'nestjs-roger';
+import { RogerJob } from 'nestjs-roger';
+import { Tally } from './tally';
+
+/** Makes a message of about 300 bytes. */
+export const ARGS = {
+  userId: 4711,
+  address: 'someone@example.com',
+  subject: 'Your invoice for November is ready',
+  locale: 'en-GB',
+  template: 'invoice-ready-v3',
+};
+
+export class Mail {
+  @IsInt() @Min(1) userId!: number;
+  @IsEmail() address!: string;
+  @IsString() @MaxLength(200) subject!: string;
+  @IsString() locale!: string;
+  @IsString() template!: string;
+}
+
+@RogerJob()
+export class PlainJob implements JobHandler<typeof ARGS> {
+  constructor(private readonly tally: Tally) {}
+
+  perform(_args: typeof ARGS): void {
+    this.tally.count();
+  }
+}
+
+@RogerJob({ args: Mail })
+export class CheckedJob implements JobHandler<Mail> {
+  constructor(private readonly tally: Tally) {}
+
+  perform(_args: Mail): void {
+    this.tally.count();
+  }
+}
+
+@RogerJob()
+@Injectable({ scope: Scope.REQUEST })
+export class ScopedJob implements JobHandler<typeof ARGS> {
+  constructor(private readonly tally: Tally) {}
+
+  perform(_args: typeof ARGS): void {
+    this.tally.count();
+  }
+}

@@ -1,0 +1,43 @@
+// Unit tests (beside the code, no broker) and broker tests (test/, one private RabbitMQ for the run).
+const swc = [
+  '@swc/jest',
+  {
+    jsc: {
+      target: 'es2022',
+      parser: { syntax: 'typescript', decorators: true },
+      transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
+      keepClassNames: true,
+    },
+    module: { type: 'commonjs' },
+    sourceMaps: 'inline',
+  },
+];
+
+const shared = {
+  rootDir: __dirname,
+  testEnvironment: 'node',
+  transform: { '^.+\\.ts$': swc },
+  moduleNameMapper: {
+    '^nestjs-roger$': '<rootDir>/libs/roger/src/index.ts',
+    '^private-rabbitmq$': '<rootDir>/libs/private-rabbitmq/src/index.ts',
+  },
+  modulePathIgnorePatterns: ['/dist/', '<rootDir>/compat/'],
+  setupFiles: ['reflect-metadata'],
+};
+
+module.exports = {
+  coverageProvider: 'v8',
+  maxWorkers: 2,
+  reporters: ['default', '<rootDir>/tools/count-reporter.cjs'],
+  projects: [
+    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/libs/roger/src/**/*.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'broker',
+      testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/libs/private-rabbitmq/src/**/*.spec.ts'],
+      globalSetup: '<rootDir>/test/support/start-broker.ts',
+      globalTeardown: '<rootDir>/test/support/stop-broker.ts',
+      setupFilesAfterEnv: ['<rootDir>/tools/broker-test-timeout.cjs'],
+    },
+  ],
+};

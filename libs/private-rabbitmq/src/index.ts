@@ -1,0 +1,5 @@
+// What this package offers: a RabbitMQ node of one's own, and RabbitMQ itself where it is missing.
+export { ensureRabbitmq } from './ensure-rabbitmq';
+export { findRabbitmq } from './find-rabbitmq';
+export type { PrivateRabbitmq, PrivateRabbitmqOptions } from './private-rabbitmq';
+export { startPrivateRabbitmq } from './private-rabbitmq';

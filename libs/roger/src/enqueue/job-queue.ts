@@ -1,0 +1,407 @@
+// The producer's side: makes jobs, checks them, and puts them into their queues.
+import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkArgs } from '../job/args-validation';
+import type { Problem } from '../job/errors';
+import {
+  BrokerBlockedError,
+  BrokerUnavailableError,
+  InvalidEnqueueOptionsError,
+  InvalidJobArgsError,
+  InvalidJobDefinitionError,
+  JobTooLargeError,
+  NotAJobClassError,
+  QueueNotFoundError,
+  show,
+} from '../job/errors';
+import type { Job } from '../job/job';
+import { encodeNewJob } from '../job/job-codec';
+import type { JobArgs, JobClass, JobDefinition } from '../job/job-definition';
+import type { JobRegistry } from '../job/job-registry';
+import { problemsOfJson } from '../job/json-args';
+import {
+  describe,
+  problemOfJobId,
+  problemOfPartitionId,
+  problemOfQueueName,
+  type QueueAddress,
+} from '../job/names';
+import { nearest } from '../job/nearest';
+import type { OutgoingJob, Transport } from '../transport';
+
+/** Where a job goes, and under which id. */
+export interface EnqueueOptions {
+  /** The tenant. May be left out where exactly one partition is configured. */
+  partition?: string;
+  /** The queue within the partition. @default the definition's */
+  queue?: string;
+  /**
+   * 1 to 128 printable ASCII characters. Give one to be able to enqueue again after a doubtful error; Roger doesn't
+   * check that it is new.
+   * @default a random UUID
+   */
+  id?: string;
+}
+
+/** What `enqueue` did. */
+export interface EnqueueResult<Args = unknown> {
+  readonly status: 'enqueued';
+  readonly job: Job<Args>;
+}
+
+/** What `enqueueMany` did. */
+export interface EnqueueManyResult {
+  /** How many are confirmed and routed. */
+  readonly enqueued: number;
+  /** Each one that failed, with its place in the input (from 0). */
+  readonly failures: readonly EnqueueFailure[];
+}
+
+export interface EnqueueFailure {
+  readonly index: number;
+  readonly error: Error;
+}
+
+export interface JobQueueParts {
+  readonly registry: JobRegistry;
+  readonly transport: Transport;
+  /** The queues that this app's options name, by partition. */
+  readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly maxJobBytes: number;
+}
+
+const OPTION_NAMES: Record<keyof EnqueueOptions, true> = { partition: true, queue: true, id: true };
+
+/** As many jobs of one `enqueueMany` are on their way at a time: more gains nothing. */
+const MANY_IN_FLIGHT = 1_000;
+
+/**
+ * Enqueues jobs. Inject it wherever work arises.
+ *
+ * @example
+ * ```ts
+ * import { Injectable } from '@nestjs/common';
+ * import { JobQueue, RogerJob } from 'nestjs-roger';
+ *
+ * \@RogerJob()
+ * export class Greet {
+ *   perform(args: { name: string }): void {
+ *     console.log(`Hello ${args.name}`);
+ *   }
+ * }
+ *
+ * \@Injectable()
+ * export class SignUp {
+ *   constructor(private readonly jobs: JobQueue) {}
+ *
+ *   async run(name: string): Promise<string> {
+ *     const { job } = await this.jobs.enqueue(Greet, { name }, { partition: 'acme' });
+ *     return job.id;
+ *   }
+ * }
+ * ```
+ */
+export class JobQueue {
+  /** @internal */
+  constructor(private readonly parts: JobQueueParts) {}
+
+  /**
+   * Makes a job without enqueueing it, for {@link enqueue} or {@link enqueueMany}.
+   * @throws InvalidJobArgsError when the args are not plain JSON, InvalidEnqueueOptionsError, NotAJobClassError
+   */
+  create<J extends JobClass>(jobClass: J, args: JobArgs<J>, options: EnqueueOptions = {}): Job<JobArgs<J>> {
+    const definition = this.parts.registry.definitionOf(jobClass);
+    const problems = problemsOfJson(args);
+    if (problems.length > 0) throw new InvalidJobArgsError(definition.name, problems);
+    // Or a misspelt partition would read as one left out.
+    if (options.partition === undefined) refuseProblems(problemsOfNames(options));
+    const job: Job<JobArgs<J>> = {
+      id: options.id ?? randomUUID(),
+      name: definition.name,
+      partition: options.partition ?? this.onlyPartition(),
+      queue: options.queue ?? queueOf(definition, args),
+      args,
+      attempt: 1,
+      queuedAt: Date.now(),
+    };
+    refuseProblems(problemsOfOptions(options, job));
+    return job;
+  }
+
+  /**
+   * Puts a job into its queue. Resolves when the broker has it safely: from then on it runs at least once, or stands
+   * where an operator can see it with the reason.
+   *
+   * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now.
+   *
+   * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back.
+   * @throws InvalidJobArgsError (lists each wrong field), InvalidEnqueueOptionsError, JobTooLargeError,
+   * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError,
+   * EnqueueBufferFullError, RogerClosedError. Nothing was enqueued, except where `maybeEnqueued` on the error is true.
+   */
+  async enqueue<J extends JobClass>(
+    jobClass: J,
+    args: JobArgs<J>,
+    options?: EnqueueOptions,
+  ): Promise<EnqueueResult<JobArgs<J>>>;
+  async enqueue<Args>(job: Job<Args>): Promise<EnqueueResult<Args>>;
+  async enqueue(
+    jobOrClass: Job | JobClass,
+    args?: unknown,
+    options?: EnqueueOptions,
+  ): Promise<EnqueueResult<never>> {
+    const job =
+      typeof jobOrClass === 'function'
+        ? this.create(jobOrClass, args as JobArgs<JobClass>, options)
+        : this.renew(jobOrClass);
+    const { argsClass } = this.definitionNamed(job.name);
+    // Before anything is awaited: the args may be changed by their owner meanwhile.
+    const body = encodeNewJob(job);
+    if (body.length > this.parts.maxJobBytes) {
+      throw new JobTooLargeError(job.name, body.length, this.parts.maxJobBytes);
+    }
+    if (argsClass !== undefined) {
+      const checked = await checkArgs(argsClass, job.args);
+      if ('problems' in checked) throw new InvalidJobArgsError(job.name, checked.problems);
+    }
+    const outgoing = { id: job.id, partition: job.partition, queue: job.queue, body };
+    try {
+      await this.parts.transport.publish(outgoing);
+    } catch (error) {
+      await this.declareAndPublish(outgoing, error);
+    }
+    return { status: 'enqueued', job: job as Job<never> };
+  }
+
+  /**
+   * Enqueues many, at most 1000 at a time on their way, so that a generator of millions takes little memory. Never
+   * throws for a single job: each failure is reported with its index. While the broker stays away, the rest fails at
+   * once instead of waiting `enqueueTimeoutMs` each.
+   * @throws what the iterable itself throws, after the jobs before it are settled.
+   *
+   * @example
+   * ```ts
+   * import { JobQueue, RogerJob } from 'nestjs-roger';
+   *
+   * \@RogerJob()
+   * class Digest {
+   *   perform(args: { userId: number }): void {
+   *     console.log(args.userId);
+   *   }
+   * }
+   *
+   * export async function everyone(jobs: JobQueue): Promise<number> {
+   *   const result = await jobs.enqueueMany(Digest, [{ userId: 1 }, { userId: 2 }], { partition: 'acme' });
+   *   for (const { index, error } of result.failures) console.error(index, error.message);
+   *   return result.enqueued;
+   * }
+   * ```
+   */
+  async enqueueMany<J extends JobClass>(
+    jobClass: J,
+    args: Iterable<JobArgs<J>> | AsyncIterable<JobArgs<J>>,
+    options?: Omit<EnqueueOptions, 'id'>,
+  ): Promise<EnqueueManyResult>;
+  async enqueueMany(jobs: Iterable<Job> | AsyncIterable<Job>): Promise<EnqueueManyResult>;
+  async enqueueMany(
+    jobsOrClass: Iterable<Job> | AsyncIterable<Job> | JobClass,
+    args: Iterable<unknown> | AsyncIterable<unknown> = [],
+    options?: EnqueueOptions,
+  ): Promise<EnqueueManyResult> {
+    const batch = new Batch();
+    if (typeof jobsOrClass === 'function') {
+      await this.drive(args, batch, (one) => this.enqueue(jobsOrClass, one as JobArgs<JobClass>, options));
+    } else {
+      await this.drive(jobsOrClass, batch, (job) => this.enqueue(job));
+    }
+    return batch.result();
+  }
+
+  private async drive<T>(
+    items: Iterable<T> | AsyncIterable<T>,
+    batch: Batch,
+    enqueue: (item: T) => Promise<unknown>,
+  ): Promise<void> {
+    const step = (item: T): Promise<unknown> | undefined => {
+      if (batch.outage !== undefined && this.parts.transport.state !== 'connected')
+        batch.failFast(batch.outage);
+      else batch.add(enqueue(item));
+      if (batch.isTurnOver) return nextTurn().then(() => (batch.isFull ? batch.room() : undefined));
+      return batch.isFull ? batch.room() : undefined;
+    };
+    try {
+      if (Symbol.iterator in items) {
+        for (const item of items) {
+          const pause = step(item);
+          if (pause !== undefined) await pause;
+        }
+      } else {
+        for await (const item of items) await step(item);
+      }
+    } finally {
+      await batch.settled();
+    }
+  }
+
+  /** The queue may be one that this app is meant to have: it was deleted, or no worker has been there before us. */
+  private async declareAndPublish(job: OutgoingJob, error: unknown): Promise<void> {
+    if (!(error instanceof QueueNotFoundError) || !this.isConfigured(job)) throw error;
+    const { transport } = this.parts;
+    await transport.declareQueue(job).catch(() => {
+      throw error;
+    });
+    await transport.publish(job);
+  }
+
+  private isConfigured({ partition, queue }: QueueAddress): boolean {
+    const { configured } = this.parts;
+    return Object.hasOwn(configured, partition) && Object.hasOwn(configured[partition] ?? {}, queue);
+  }
+
+  private onlyPartition(): string {
+    const ids = Object.keys(this.parts.configured);
+    const [only] = ids;
+    if (only !== undefined && ids.length === 1) return only;
+    throw new InvalidEnqueueOptionsError([
+      {
+        path: 'partition',
+        message:
+          ids.length === 0
+            ? 'no partition is configured here, so say which one: { partition }'
+            : `say which one: { partition }; configured are ${ids.join(', ')}`,
+      },
+    ]);
+  }
+
+  private definitionNamed(name: string): JobDefinition {
+    const definition = this.parts.registry.definitionNamed(name);
+    if (definition === undefined)
+      throw new NotAJobClassError(typeof name === 'string' ? name : describe(name));
+    return definition;
+  }
+
+  /** A job may have been changed, or made by hand, between `create` and `enqueue`; or it has been run before. */
+  private renew(given: Job): Job {
+    if (!isObject(given)) throw new NotAJobClassError(describe(given));
+    const { id, name, partition, queue, args } = given;
+    this.definitionNamed(name);
+    const problems = problemsOfJson(args);
+    if (problems.length > 0) throw new InvalidJobArgsError(name, problems);
+    const job: Job = { id, name, partition, queue, args, attempt: 1, queuedAt: Date.now() };
+    refuseProblems(problemsOfOptions({}, job));
+    return job;
+  }
+}
+
+/** The jobs of one `enqueueMany` that are on their way. */
+class Batch {
+  /** The failure that says the broker is away; kept to fail the rest with. */
+  outage: Error | undefined;
+  private index = 0;
+  private enqueued = 0;
+  private inFlight = 0;
+  private readonly failures: EnqueueFailure[] = [];
+  private onChange: (() => void) | undefined;
+
+  get isFull(): boolean {
+    return this.inFlight >= MANY_IN_FLIGHT;
+  }
+
+  add(job: Promise<unknown>): void {
+    const index = this.index++;
+    this.inFlight++;
+    job.then(
+      () => {
+        this.enqueued++;
+        this.outage = undefined;
+        this.leave();
+      },
+      (error: unknown) => {
+        this.fail(index, error as Error);
+        this.leave();
+      },
+    );
+  }
+
+  failFast(error: Error): void {
+    this.fail(this.index++, error);
+  }
+
+  /** Time for the rest of the process to have its turn, even where nothing has to be waited for. */
+  get isTurnOver(): boolean {
+    return this.index % MANY_IN_FLIGHT === 0;
+  }
+
+  /** Resolves when there is room for another. */
+  room(): Promise<void> {
+    return new Promise((resolve) => (this.onChange = resolve));
+  }
+
+  async settled(): Promise<void> {
+    while (this.inFlight > 0) await this.room();
+  }
+
+  result(): EnqueueManyResult {
+    this.failures.sort((a, b) => a.index - b.index);
+    return { enqueued: this.enqueued, failures: this.failures };
+  }
+
+  private fail(index: number, error: Error): void {
+    if (error instanceof BrokerUnavailableError || error instanceof BrokerBlockedError) this.outage = error;
+    this.failures.push({ index, error });
+  }
+
+  private leave(): void {
+    this.inFlight--;
+    this.onChange?.();
+    this.onChange = undefined;
+  }
+}
+
+function queueOf({ queue, jobClass }: JobDefinition, args: unknown): string {
+  if (typeof queue === 'string') return queue;
+  let found: unknown;
+  try {
+    found = queue(args as never);
+  } catch (thrown) {
+    const shown = thrown instanceof Error ? show(thrown.message) : describe(thrown);
+    throw new InvalidJobDefinitionError(jobClass.name, `its queue function threw ${shown}`, {
+      cause: thrown,
+    });
+  }
+  const problem = problemOfQueueName(found);
+  if (problem === undefined) return found as string;
+  throw new InvalidJobDefinitionError(
+    jobClass.name,
+    `its queue function returned ${describe(found)}: ${problem}`,
+  );
+}
+
+/** The options that there are none of. */
+function problemsOfNames(options: EnqueueOptions): Problem[] {
+  return Object.keys(options)
+    .filter((key) => !Object.hasOwn(OPTION_NAMES, key))
+    .map((key) => ({
+      path: describe(key),
+      message: `unknown option${nearest(key, Object.keys(OPTION_NAMES))}`,
+    }));
+}
+
+function problemsOfOptions(options: EnqueueOptions, job: Job): Problem[] {
+  const problems = problemsOfNames(options);
+  const check = (path: string, message: string | undefined): void => {
+    if (message !== undefined) problems.push({ path, message });
+  };
+  check('id', problemOfJobId(job.id));
+  check('partition', problemOfPartitionId(job.partition));
+  check('queue', problemOfQueueName(job.queue));
+  return problems;
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
+
+function refuseProblems(problems: readonly Problem[]): void {
+  if (problems.length > 0) throw new InvalidEnqueueOptionsError(problems);
+}

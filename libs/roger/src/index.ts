@@ -1,0 +1,71 @@
+// The public names, one by one.
+export { JobQueue } from './enqueue/job-queue';
+export type { EnqueueFailure, EnqueueManyResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
+export { InfoService } from './info/info.service';
+export { NodeInfoService } from './info/node-info.service';
+export type { PartitionInfo, RunningJob } from './info/node-info.service';
+export {
+  BrokerBlockedError,
+  BrokerRefusedError,
+  BrokerUnavailableError,
+  DeliveryLostError,
+  DuplicateJobDefinitionError,
+  EnqueueBufferFullError,
+  InvalidEnqueueOptionsError,
+  InvalidJobArgsError,
+  InvalidJobDefinitionError,
+  InvalidOptionsError,
+  JobTooLargeError,
+  MalformedJobError,
+  MisroutedJobError,
+  NotAJobClassError,
+  NotConnectedError,
+  QueueFullError,
+  QueueNotFoundError,
+  RogerClosedError,
+  RogerError,
+  ShutdownError,
+  TopologyMismatchError,
+  UnknownJobError,
+  UnknownPartitionError,
+} from './job/errors';
+export type { Problem } from './job/errors';
+export type { Job } from './job/job';
+export type {
+  ArgsOf,
+  Class,
+  JobArgs,
+  JobClass,
+  JobContext,
+  JobHandler,
+  JobOptions,
+  JsonOf,
+  RetryLevels,
+} from './job/job-definition';
+export type { RogerLog } from './job/log';
+export { ROGER_CONTEXT } from './nest/enhancers';
+export { InjectRoger } from './nest/injection';
+export { RogerCallbacks } from './nest/roger-callbacks.decorator';
+export { RogerJob } from './nest/roger-job.decorator';
+export { GlobalStateService } from './partition/global-state.service';
+export type { OutcomeCounts } from './partition/lane';
+export type { PartitionQueues, QueueOptions } from './partition/partition';
+export { PartitionService } from './partition/partition.service';
+export type { LaneStatus } from './partition/partition.service';
+export { RogerModule } from './roger.module';
+export type { RogerModuleExtras } from './roger.module';
+export type { RogerModuleOptions } from './roger.options';
+export type { QueueDepth, TransportState } from './transport';
+export { MemoryBroker } from './transports/memory/memory-broker';
+export type { MemoryBrokerOptions } from './transports/memory/memory-broker';
+export type { BuriedJob } from './transports/memory/stored-job';
+export type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
+export type {
+  AfterFailure,
+  AfterRunEvent,
+  BeforeRunEvent,
+  BuriedEvent,
+  ErrorEvent,
+  WorkerCallbacks,
+} from './worker/callbacks';
+export type { Outcome } from './worker/worker';

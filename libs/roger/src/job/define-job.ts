@@ -1,0 +1,95 @@
+// Keeps what @RogerJob said on the class, checks it, and reads it back as a definition.
+import 'reflect-metadata';
+import { hasRules } from './args-validation';
+import { InvalidJobDefinitionError } from './errors';
+import type { Class, JobClass, JobDefinition, JobOptions } from './job-definition';
+import { describe, problemOfJobName, problemOfQueueName } from './names';
+import { nearest } from './nearest';
+import { problemOfRetryLevels } from './retry-levels';
+
+const JOB_OPTIONS = Symbol('roger:job-options');
+
+/** What a class may say of itself; the type keeps the list complete. */
+const OPTION_NAMES: Record<keyof JobOptions, true> = {
+  name: true,
+  queue: true,
+  args: true,
+  retryable: true,
+  instance: true,
+};
+
+/** Notes the options on the class. */
+export function noteJobOptions(target: object, options: object): void {
+  Reflect.defineMetadata(JOB_OPTIONS, options, target);
+}
+
+/** Whether the class itself (not a class that it extends) is under `@RogerJob`. */
+export function isJobClass(target: unknown): target is JobClass {
+  return typeof target === 'function' && Reflect.hasOwnMetadata(JOB_OPTIONS, target);
+}
+
+/** The module instance that the class belongs to; undefined: the unnamed one. */
+export function instanceOf(jobClass: JobClass): string | undefined {
+  return optionsOf(jobClass).instance;
+}
+
+/**
+ * The definition that the class makes.
+ * @throws InvalidJobDefinitionError naming the class, the option and the remedy.
+ */
+export function readDefinition(jobClass: JobClass): JobDefinition {
+  const options = optionsOf(jobClass);
+  const refuse = (problem: string): never => {
+    throw new InvalidJobDefinitionError(jobClass.name === '' ? '(anonymous class)' : jobClass.name, problem);
+  };
+  refuseUnknownOptions(options, refuse);
+  const name = options.name ?? jobClass.name;
+  const problem =
+    problemOfJobName(name) ?? problemOfQueueOption(options.queue) ?? problemOfArgs(options.args);
+  if (problem !== undefined) refuse(problem);
+  if (typeof (jobClass.prototype as { perform?: unknown } | undefined)?.perform !== 'function') {
+    refuse('it has no perform(args, context) method');
+  }
+  const { retryable = true } = options;
+  if (typeof retryable !== 'boolean') {
+    const levels: unknown = (retryable as { levels?: unknown } | null)?.levels;
+    const wrong = problemOfRetryLevels(levels);
+    if (wrong !== undefined) refuse(`retryable must be true, false or { levels }: ${wrong}`);
+  }
+  return {
+    name,
+    jobClass,
+    queue: options.queue ?? 'default',
+    argsClass: options.args,
+    retryable: retryable !== false,
+    retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
+  };
+}
+
+function optionsOf(jobClass: JobClass): JobOptions {
+  return (Reflect.getOwnMetadata(JOB_OPTIONS, jobClass) as JobOptions | undefined) ?? {};
+}
+
+function refuseUnknownOptions(options: JobOptions, refuse: (problem: string) => never): void {
+  for (const key of Object.keys(options)) {
+    if (key === 'queueKey' || key === 'executionKey') {
+      refuse(`${key} is not enforced by this version; leave it out rather than trust it`);
+    }
+    if (!Object.hasOwn(OPTION_NAMES, key)) {
+      refuse(`unknown option ${describe(key)}${nearest(key, Object.keys(OPTION_NAMES))}`);
+    }
+  }
+}
+
+function problemOfQueueOption(queue: unknown): string | undefined {
+  return queue === undefined || typeof queue === 'function' ? undefined : problemOfQueueName(queue);
+}
+
+function problemOfArgs(args: unknown): string | undefined {
+  if (args === undefined) return undefined;
+  if (typeof args !== 'function')
+    return `args must be a class with class-validator decorators, not ${describe(args)}`;
+  return hasRules(args as Class)
+    ? undefined
+    : `args class ${describe(args.name)} has no class-validator decorators, so nothing would be checked; add them, or leave args out`;
+}

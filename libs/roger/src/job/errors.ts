@@ -1,0 +1,325 @@
+// Every error that Roger throws, each with a stable code, the thing it is about, and what to do.
+
+/**
+ * The base of all errors of this library. `code` is stable over versions; match on it or on the class.
+ *
+ * @example
+ * ```ts
+ * import { RogerError } from 'nestjs-roger';
+ *
+ * export function isRogerError(error: unknown): error is RogerError {
+ *   return error instanceof RogerError && error.code.startsWith('ROGER_');
+ * }
+ * ```
+ */
+export abstract class RogerError extends Error {
+  abstract readonly code: `ROGER_${string}`;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    // Whatever a message quotes, it stays one line and steers no terminal.
+    super(escapeControls(message), options);
+    this.name = new.target.name;
+  }
+}
+
+/** One thing that is wrong with a value, and where: `path` is `''` for the value itself, else like `user.tags[2]`. */
+export interface Problem {
+  readonly path: string;
+  readonly message: string;
+}
+
+function list(problems: readonly Problem[]): string {
+  return problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
+}
+
+/** A module option is wrong. The start is refused; the message names the option, its value and the remedy. */
+export class InvalidOptionsError extends RogerError {
+  readonly code = 'ROGER_INVALID_OPTIONS';
+  constructor(readonly problems: readonly Problem[]) {
+    super(`Invalid RogerModule options: ${list(problems)}`);
+  }
+}
+
+/** A class under `@RogerJob` is not a usable job definition. The start is refused. */
+export class InvalidJobDefinitionError extends RogerError {
+  readonly code = 'ROGER_INVALID_JOB_DEFINITION';
+  constructor(
+    readonly definition: string,
+    problem: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`Invalid job definition ${definition}: ${problem}`, options);
+  }
+}
+
+/** Two job classes go by one name, so that a job of that name could mean either. The start is refused. */
+export class DuplicateJobDefinitionError extends RogerError {
+  readonly code = 'ROGER_DUPLICATE_JOB_DEFINITION';
+  constructor(
+    readonly jobName: string,
+    first: string,
+    second: string,
+  ) {
+    super(
+      `Two job definitions are named ${show(jobName)}: ${first} and ${second}. ` +
+        `Give one of them another name: @RogerJob({ name: '…' }).`,
+    );
+  }
+}
+
+/** A class given to `JobQueue` is not under `@RogerJob` (of this module instance). */
+export class NotAJobClassError extends RogerError {
+  readonly code = 'ROGER_NOT_A_JOB_CLASS';
+  constructor(
+    readonly className: string,
+    remedy = 'decorate it with @RogerJob()',
+  ) {
+    super(`${show(className)} is not a job class of this module: ${remedy}.`);
+  }
+}
+
+/** The args of a job can't travel: they are not plain JSON, or they fail the checks of the job's DTO. Nothing was enqueued. */
+export class InvalidJobArgsError extends RogerError {
+  readonly code = 'ROGER_INVALID_JOB_ARGS';
+  constructor(
+    readonly jobName: string,
+    readonly problems: readonly Problem[],
+  ) {
+    super(`Invalid args for job ${show(jobName)}: ${list(problems)}`);
+  }
+}
+
+/** An option given to `create`, `enqueue` or `enqueueMany` is wrong. Nothing was enqueued. */
+export class InvalidEnqueueOptionsError extends RogerError {
+  readonly code = 'ROGER_INVALID_ENQUEUE_OPTIONS';
+  constructor(readonly problems: readonly Problem[]) {
+    super(`Invalid enqueue options: ${list(problems)}`);
+  }
+}
+
+/** The encoded job is larger than `maxJobBytes`. Nothing was enqueued; put the bulk elsewhere and pass its key. */
+export class JobTooLargeError extends RogerError {
+  readonly code = 'ROGER_JOB_TOO_LARGE';
+  constructor(
+    readonly jobName: string,
+    readonly bytes: number,
+    readonly maxBytes: number,
+  ) {
+    super(
+      `Job ${show(jobName)} takes ${bytes} bytes, more than maxJobBytes (${maxBytes}). ` +
+        `Store the bulk elsewhere and pass its key, or raise maxJobBytes on every node.`,
+    );
+  }
+}
+
+/** The partition has no such queue on the broker: no worker has declared it. Nothing was enqueued. */
+export class QueueNotFoundError extends RogerError {
+  readonly code = 'ROGER_QUEUE_NOT_FOUND';
+  constructor(
+    readonly partition: string,
+    readonly queue: string,
+  ) {
+    super(
+      `Partition ${show(partition)} has no queue ${show(queue)} on the broker. ` +
+        `Check the two names, and that a worker with this queue among its partitions has started once.`,
+    );
+  }
+}
+
+/** The broker refused the job because the queue is full (a policy's length limit, or the in-memory bound). */
+export class QueueFullError extends RogerError {
+  readonly code = 'ROGER_QUEUE_FULL';
+  constructor(
+    readonly partition: string,
+    readonly queue: string,
+  ) {
+    super(
+      `The broker refused the job: queue ${show(queue)} of partition ${show(partition)} is full. ` +
+        `Let workers catch up, or raise the limit.`,
+    );
+  }
+}
+
+/**
+ * The broker did not confirm within the time limit. When `maybeEnqueued` is true the job had been sent, and may have
+ * arrived; enqueue it again under the same id if running it twice does no harm.
+ */
+export class BrokerUnavailableError extends RogerError {
+  readonly code = 'ROGER_BROKER_UNAVAILABLE';
+  constructor(
+    readonly timeoutMs: number,
+    readonly maybeEnqueued: boolean,
+    cause?: unknown,
+  ) {
+    super(
+      `The broker did not confirm within ${timeoutMs} ms${describeCause(cause)}. ` +
+        (maybeEnqueued
+          ? 'The job had been sent and may have arrived: enqueue it again under the same id.'
+          : 'The job was not sent.'),
+      { cause },
+    );
+  }
+}
+
+/** There is no connection to the broker at the moment. Roger keeps trying to connect; ask again later. */
+export class NotConnectedError extends RogerError {
+  readonly code = 'ROGER_NOT_CONNECTED';
+  constructor(cause?: unknown) {
+    super(`Not connected to the broker${describeCause(cause)}; Roger keeps trying`, { cause });
+  }
+}
+
+/** The broker blocks publishers (memory or disk alarm). See `maybeEnqueued` at {@link BrokerUnavailableError}. */
+export class BrokerBlockedError extends RogerError {
+  readonly code = 'ROGER_BROKER_BLOCKED';
+  constructor(
+    readonly timeoutMs: number,
+    readonly maybeEnqueued: boolean,
+    readonly reason: string,
+  ) {
+    super(
+      `The broker has blocked publishers for longer than ${timeoutMs} ms (${reason}). Free memory or disk on the broker. ` +
+        (maybeEnqueued
+          ? 'The job had been sent and may have arrived: enqueue it again under the same id.'
+          : 'The job was not sent.'),
+    );
+  }
+}
+
+/** More jobs wait for their confirm than `maxBufferedBytes` allows. Await each `enqueue`, or use `enqueueMany`, which waits by itself. */
+export class EnqueueBufferFullError extends RogerError {
+  readonly code = 'ROGER_ENQUEUE_BUFFER_FULL';
+  constructor(readonly maxBytes: number) {
+    super(
+      `More than ${maxBytes} bytes of jobs wait for the broker's confirm (maxBufferedBytes). ` +
+        `Await each enqueue(), or use enqueueMany(), which waits by itself.`,
+    );
+  }
+}
+
+/** The app is shutting down or has shut down; this module enqueues no more. */
+export class RogerClosedError extends RogerError {
+  readonly code = 'ROGER_CLOSED';
+  constructor() {
+    super(
+      'Roger is closed: the app has shut down. Enqueue before onApplicationShutdown, or from another process.',
+    );
+  }
+}
+
+/** No such partition, or no such queue in it, is configured on this node. */
+export class UnknownPartitionError extends RogerError {
+  readonly code = 'ROGER_UNKNOWN_PARTITION';
+  constructor(
+    readonly partition: string,
+    known: readonly string[],
+  ) {
+    super(
+      `This node has no partition ${show(partition)}. ` +
+        (known.length === 0 ? 'None is configured here.' : `Configured here: ${known.join(', ')}.`),
+    );
+  }
+}
+
+/** A queue or exchange exists on the broker with other settings than this version wants. The partition waits until it is mended. */
+export class TopologyMismatchError extends RogerError {
+  readonly code = 'ROGER_TOPOLOGY_MISMATCH';
+  constructor(
+    readonly object: string,
+    readonly detail: string,
+    cause?: unknown,
+  ) {
+    super(
+      `${object} exists on the broker with other settings: ${detail}. ` +
+        `Drain it and delete it (Roger declares it again within seconds), or set this app's options back to what the broker has.`,
+      { cause },
+    );
+  }
+}
+
+/** The broker refuses something for lack of rights. */
+export class BrokerRefusedError extends RogerError {
+  readonly code = 'ROGER_BROKER_REFUSED';
+  constructor(
+    readonly action: string,
+    cause: unknown,
+  ) {
+    super(
+      `The broker does not let this user ${action}${describeCause(cause)}. Grant the permission on the vhost.`,
+      { cause },
+    );
+  }
+}
+
+/** A message on a queue is not a job of a known version. It is kept, with its bytes, in the buried queue. */
+export class MalformedJobError extends RogerError {
+  readonly code = 'ROGER_MALFORMED_JOB';
+  constructor(problem: string, options?: { cause?: unknown }) {
+    super(`The message is not a Roger job: ${problem}`, options);
+  }
+}
+
+/** A job says that it belongs to another partition or queue than the one it came from. It never runs; it is buried. */
+export class MisroutedJobError extends RogerError {
+  readonly code = 'ROGER_MISROUTED_JOB';
+  constructor(
+    readonly claimed: string,
+    readonly actual: string,
+  ) {
+    super(`The job claims to belong to ${show(claimed)} but came from ${show(actual)}`);
+  }
+}
+
+/** No node that saw the job has a handler of its name. It is buried; deploy the handler and enqueue it again. */
+export class UnknownJobError extends RogerError {
+  readonly code = 'ROGER_UNKNOWN_JOB';
+  constructor(
+    readonly jobName: string,
+    readonly timesHandedOn: number,
+  ) {
+    super(
+      `No handler is registered under ${show(jobName)} (handed on ${timesHandedOn} times). ` +
+        `Deploy a worker that has it, then enqueue the job again.`,
+    );
+  }
+}
+
+/** Why a running job's signal was aborted: the process shuts down and its time to finish is over. The job goes back to its queue. */
+export class ShutdownError extends RogerError {
+  readonly code = 'ROGER_SHUTDOWN';
+  constructor(timeoutMs: number) {
+    super(`The node shuts down and the job did not end within ${timeoutMs} ms; it runs again elsewhere`);
+  }
+}
+
+/** Why a running job's signal was aborted: the connection that delivered it is gone, so the broker gives it to somebody else. */
+export class DeliveryLostError extends RogerError {
+  readonly code = 'ROGER_DELIVERY_LOST';
+  constructor(detail: string) {
+    super(
+      `The job's delivery was lost (${detail}); it runs again elsewhere, and this run's outcome is not counted`,
+    );
+  }
+}
+
+function describeCause(cause: unknown): string {
+  return cause instanceof Error ? ` (${cause.message})` : '';
+}
+
+/** Quotes a text of unknown origin for a message: control characters escaped, length bounded. */
+export function show(text: string): string {
+  return escapeControls(JSON.stringify(text.length > 128 ? `${text.slice(0, 128)}…` : text));
+}
+
+/** A text of unknown origin as one line of a log: control characters escaped, length bounded, no quotes. */
+export function oneLine(text: string): string {
+  return escapeControls(text.length > 1_000 ? `${text.slice(0, 1_000)}…` : text);
+}
+
+/** JSON leaves those beyond ASCII as they are, and some terminals obey them. */
+function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Zl}\p{Zp}]/gu,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

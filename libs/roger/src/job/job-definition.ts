@@ -1,0 +1,113 @@
+// What an app says of a job under @RogerJob, and what Roger makes of it.
+import type { Job } from './job';
+import type { RogerLog } from './log';
+
+/** Anything with a constructor. */
+export type Class<T = object> = abstract new (...args: never[]) => T;
+
+/**
+ * What a class under `@RogerJob` implements.
+ *
+ * @example
+ * ```ts
+ * import { JobHandler, RogerJob } from 'nestjs-roger';
+ *
+ * \@RogerJob()
+ * export class Resize implements JobHandler<{ imageId: string }> {
+ *   async perform(args: { imageId: string }): Promise<string> {
+ *     return `resized ${args.imageId}`;
+ *   }
+ * }
+ * ```
+ */
+export interface JobHandler<Args = unknown, Result = unknown> {
+  /**
+   * Runs the job once. A promise that rejects (or a throw) fails the attempt: it is retried or buried as the
+   * definition's `retryable` says. Runs at least once per enqueued job, so make it harmless to run twice.
+   */
+  perform(args: Args, context: JobContext): Promise<Result> | Result;
+}
+
+/** What a running job may know and use besides its args. */
+export interface JobContext {
+  readonly job: Job;
+  /** 1 for the first run, 2 for the first retry, and so on. */
+  readonly attempt: number;
+  /**
+   * Aborted when the run should end early: its delivery was lost ({@link DeliveryLostError}) or the node shuts down
+   * and the time to finish is over ({@link ShutdownError}; a run that still ends well within a second counts). What a run
+   * comes to after its delivery was lost is not counted.
+   */
+  readonly signal: AbortSignal;
+  /** Writes to the app's log with the job's name and id before each line. */
+  readonly logger: RogerLog;
+}
+
+/** A job class: a provider with a `perform` method. */
+export type JobClass<Handler extends JobHandler<never> = JobHandler<never>> = Class<Handler>;
+
+/** The type of the first parameter of a job class's `perform`. */
+export type ArgsOf<J extends JobClass> =
+  InstanceType<J> extends { perform(args: infer Args, ...rest: never[]): unknown } ? Args : never;
+
+/** What may be enqueued for a `perform` that takes `T`: the same, with a string where a `Date` is (JSON has none). */
+export type JsonOf<T> = T extends Date
+  ? string
+  : T extends readonly (infer Element)[]
+    ? readonly JsonOf<Element>[]
+    : T extends object
+      ? { readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? never : K]: JsonOf<T[K]> }
+      : T;
+
+/** What `enqueue` takes as the args of a job class. A job whose `perform` takes none is given `{}` or `null`. */
+export type JobArgs<J extends JobClass> =
+  unknown extends ArgsOf<J> ? object | string | number | boolean | null : JsonOf<ArgsOf<J>>;
+
+/** How often and when a failed attempt is followed by another: the n-th retry comes after the n-th level, in whole seconds. */
+export interface RetryLevels {
+  readonly levels: readonly number[];
+}
+
+/** What `@RogerJob` takes. */
+export interface JobOptions<Args = never> {
+  /**
+   * The job's name on the wire. Give one that outlives a renaming of the class: jobs that wait under the old name are
+   * unknown to the new code.
+   * @default the class name
+   */
+  name?: string;
+  /** The queue within the partition, or how to find it from the args. @default 'default' */
+  queue?: string | ((args: Args) => string);
+  /**
+   * A class with class-validator decorators. Args are checked against it at `enqueue` (nothing wrong is ever sent) and
+   * again before the run, where `perform` gets an instance of it.
+   */
+  args?: Class<Args extends object ? Args : object>;
+  /**
+   * Whether a failed attempt is followed by another: `true` after the module's `retryLevels`, `{ levels }` after its own
+   * (whole seconds). After the last level the job is buried. `false`: a failure is reported and the job is over.
+   * @default true
+   */
+  retryable?: boolean | RetryLevels;
+  /** The module instance (see `forRoot({ name })`) that this job belongs to. @default the unnamed one */
+  instance?: string;
+}
+
+/** A job definition as the rest of Roger reads it. Every node that has the class knows it, whether it runs it or not. */
+export interface JobDefinition {
+  readonly name: string;
+  /** The class under `@RogerJob`. */
+  readonly jobClass: JobClass;
+  readonly queue: string | ((args: never) => unknown);
+  readonly argsClass: Class | undefined;
+  /** Whether a failed attempt is followed by another, or buried after the last one. False: a failure ends the job. */
+  readonly retryable: boolean;
+  /** Seconds to wait before each retry; undefined: the module's. */
+  readonly retryLevels: readonly number[] | undefined;
+}
+
+/** A definition with the means to run it: finds or makes the handler, passes Nest's enhancers, calls `perform`. */
+export interface RegisteredJob {
+  readonly definition: JobDefinition;
+  readonly invoke: (args: unknown, context: JobContext) => unknown;
+}

@@ -1,0 +1,23 @@
+// What a job is: one unit of work, as it stands on the wire.
+
+/**
+ * One unit of work. Immutable: a retry is another `Job` with the same `id` and a higher `attempt`.
+ *
+ * Words: a *partition* is a tenant, it owns *queues*; a job belongs to one queue of one partition and is run by the
+ * handler registered under its `name`.
+ */
+export interface Job<Args = unknown> {
+  /** Unique; also the AMQP message id. Given by you, or a random UUID. */
+  readonly id: string;
+  /** The name of the job definition that runs it. */
+  readonly name: string;
+  readonly partition: string;
+  readonly queue: string;
+  readonly args: Args;
+  /** Which attempt this is: 1 at first, one more with every retry. */
+  readonly attempt: number;
+  /** When it was enqueued, in ms since the epoch, by the producer's clock. */
+  readonly queuedAt: number;
+  /** How often nodes that don't know its name have handed it on. Absent: never. */
+  readonly handedOn?: number;
+}

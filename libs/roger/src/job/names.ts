@@ -1,0 +1,50 @@
+// Which names may stand for partitions, queues and jobs.
+import { show } from './errors';
+
+/** What a partition id looks like. It may hold `-`, because a queue's name may not: `<partition>-<queue>` reads one way only. */
+const PARTITION_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const QUEUE_NAME = /^[a-z0-9_]{1,64}$/;
+const JOB_NAME = /^[A-Za-z0-9_.:/-]{1,128}$/;
+/** Job ids are printable ASCII, so that they fit every header, log and file name quoting. */
+const JOB_ID = /^[\x21-\x7e]{1,128}$/;
+
+/** Where a job lives: a partition and one of its queues. */
+export interface QueueAddress {
+  readonly partition: string;
+  readonly queue: string;
+}
+
+/** The problem with a partition id, or undefined when it is fine. */
+export function problemOfPartitionId(id: unknown): string | undefined {
+  if (typeof id === 'string' && PARTITION_ID.test(id)) return undefined;
+  return `${describe(id)} is no partition id: 1 to 64 of the characters A-Z, a-z, 0-9, _ and -`;
+}
+
+/** The problem with a queue name, or undefined when it is fine. */
+export function problemOfQueueName(name: unknown): string | undefined {
+  if (typeof name === 'string' && QUEUE_NAME.test(name)) return undefined;
+  return `${describe(name)} is no queue name: 1 to 64 of the characters a-z, 0-9 and _ (no -)`;
+}
+
+/** The problem with a job name, or undefined when it is fine. */
+export function problemOfJobName(name: unknown): string | undefined {
+  if (typeof name === 'string' && JOB_NAME.test(name)) return undefined;
+  return `${describe(name)} is no job name: 1 to 128 of the characters A-Z, a-z, 0-9, _ . : / and -`;
+}
+
+/** The problem with a job id, or undefined when it is fine. */
+export function problemOfJobId(id: unknown): string | undefined {
+  if (typeof id === 'string' && JOB_ID.test(id)) return undefined;
+  return `${describe(id)} is no job id: 1 to 128 printable ASCII characters without spaces`;
+}
+
+/** Shows a value of unknown origin in a message: quoted, bounded, control characters escaped. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return show(value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'symbol') return 'a symbol';
+  if (typeof value !== 'object' || value === null) return String(value);
+  const kind = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  return kind === 'Object' ? 'an object' : kind === 'Array' ? 'an array' : `a ${kind}`;
+}

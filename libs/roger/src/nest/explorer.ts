@@ -1,0 +1,66 @@
+// Finds the app's job handlers and callbacks among its providers.
+import { InvalidJobDefinitionError } from '../job/errors';
+import { instanceOf, isJobClass, readDefinition } from '../job/define-job';
+import type { JobClass } from '../job/job-definition';
+import type { JobRegistry } from '../job/job-registry';
+import type { CallbackChain, WorkerCallbacks } from '../worker/callbacks';
+import type { DiscoveryService } from '@nestjs/core';
+import type { HandlerInvoker } from './handler-invoker';
+import { isCallbacksClass } from './roger-callbacks.decorator';
+
+type Provider = ReturnType<DiscoveryService['getProviders']>[number];
+
+/** Reads the container once, when the app starts. */
+export class Explorer {
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly invoker: HandlerInvoker,
+    private readonly instance: string | undefined,
+  ) {}
+
+  /** @throws InvalidJobDefinitionError, DuplicateJobDefinitionError */
+  registerJobs(registry: JobRegistry): void {
+    const providers = new Map<JobClass, Provider>();
+    for (const provider of this.discovery.getProviders()) {
+      const jobClass = classesOf(provider).find(isJobClass);
+      if (provider.isAlias || jobClass === undefined || instanceOf(jobClass) !== this.instance) continue;
+      const other = providers.get(jobClass);
+      if (other !== undefined) {
+        throw new InvalidJobDefinitionError(
+          jobClass.name,
+          `it is a provider of ${hostOf(other)} and of ${hostOf(provider)}; list it in one module only`,
+        );
+      }
+      providers.set(jobClass, provider);
+    }
+    for (const [jobClass, provider] of providers) {
+      const definition = readDefinition(jobClass);
+      registry.register({ definition, invoke: this.invoker.invokeOf(provider) });
+    }
+  }
+
+  addCallbacks(chain: CallbackChain): void {
+    for (const provider of this.discovery.getProviders()) {
+      if (provider.isAlias || !classesOf(provider).some((it) => isCallbacksClass(it, this.instance)))
+        continue;
+      if (!provider.isDependencyTreeStatic() || provider.isTransient) {
+        throw new InvalidJobDefinitionError(
+          String(provider.name),
+          'a provider under @RogerCallbacks() must be a singleton; it and all that it injects may not be request-scoped or transient',
+        );
+      }
+      chain.add(provider.instance as WorkerCallbacks);
+    }
+  }
+}
+
+/** A provider's class may be given as such, be the token of a test's replacement, or show in a factory's product. */
+function classesOf(provider: Provider): unknown[] {
+  const instance: unknown = provider.instance;
+  const ownClass = typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
+  return [provider.metatype, provider.token, ownClass];
+}
+
+function hostOf(provider: Provider): string {
+  return provider.host?.name ?? 'an unknown module';
+}

@@ -1,0 +1,75 @@
+// Starts and stops Roger with the app that it lives in.
+import type {
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  OnModuleDestroy,
+  OnModuleInit,
+} from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import type { ModulesContainer } from '@nestjs/core';
+import type { JobRegistry } from '../job/job-registry';
+import type { PartitionService } from '../partition/partition.service';
+import type { Transport } from '../transport';
+import type { CallbackChain } from '../worker/callbacks';
+import type { Explorer } from './explorer';
+
+/** How long confirms and farewells may take once the jobs have ended. */
+const CLOSE_TIMEOUT_MS = 3_000;
+
+export interface LifecycleParts {
+  readonly explorer: Explorer;
+  readonly registry: JobRegistry;
+  readonly callbacks: CallbackChain;
+  readonly transport: Transport;
+  readonly partitions: PartitionService;
+  readonly isWorker: boolean;
+  readonly shutdownTimeoutMs: number;
+  /** Of the module that this instance lives in. */
+  readonly moduleRef: ModuleRef;
+  readonly modules: ModulesContainer;
+}
+
+/**
+ * Jobs run from `onApplicationBootstrap` to `onModuleDestroy`: Roger begins after, and ends before, every other module,
+ * so a job never meets a provider that isn't ready yet or is closed already. Enqueueing works from the first injection
+ * to `onApplicationShutdown`, for jobs and requests that are about to end.
+ */
+export class Lifecycle
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
+{
+  constructor(private readonly parts: LifecycleParts) {
+    this.standOutermost();
+  }
+
+  onModuleInit(): void {
+    const { explorer, registry, callbacks, transport } = this.parts;
+    explorer.registerJobs(registry);
+    explorer.addCallbacks(callbacks);
+    transport.open();
+  }
+
+  onApplicationBootstrap(): void {
+    if (this.parts.isWorker) this.parts.partitions.startAll();
+  }
+
+  /** Resolves when no job of this instance runs any more. */
+  async onModuleDestroy(): Promise<void> {
+    await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.parts.transport.close(CLOSE_TIMEOUT_MS);
+  }
+
+  /**
+   * Nest calls start hooks by falling distance from the root module and stop hooks by rising, and puts global modules
+   * farthest. Jobs depend on the other modules, not the other way round, so Roger stands nearest.
+   */
+  private standOutermost(): void {
+    for (const module of this.parts.modules.values()) {
+      if (module.getProviderByKey(ModuleRef).instance === this.parts.moduleRef) module.distance = NEAREST;
+    }
+  }
+}
+
+const NEAREST = -1;

@@ -1,0 +1,39 @@
+// One tenant on this node: its lanes, started and stopped together.
+import type { Transport } from '../transport';
+import type { Worker } from '../worker/worker';
+import { Lane } from './lane';
+
+/** The settings of a queue on this node. */
+export interface QueueOptions {
+  /** How many jobs of the queue run at once on this node, 1 to 65000. */
+  maxWorkers: number;
+}
+
+/** The queues of a partition on this node, by name. A number stands for `{ maxWorkers }`. */
+export type PartitionQueues = Readonly<Record<string, number | QueueOptions>>;
+
+export class Partition {
+  readonly lanes: ReadonlyMap<string, Lane>;
+
+  constructor(
+    readonly id: string,
+    queues: PartitionQueues,
+    transport: Transport,
+    worker: Worker,
+  ) {
+    this.lanes = new Map(
+      Object.entries(queues).map(([queue, options]) => {
+        const maxWorkers = typeof options === 'number' ? options : options.maxWorkers;
+        return [queue, new Lane({ partition: id, queue }, maxWorkers, transport, worker)];
+      }),
+    );
+  }
+
+  start(): void {
+    for (const lane of this.lanes.values()) lane.start();
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    await Promise.all([...this.lanes.values()].map((lane) => lane.drain(timeoutMs)));
+  }
+}

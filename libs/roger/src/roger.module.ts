@@ -1,0 +1,160 @@
+// Wires Roger into a Nest app; decides nothing.
+import type { DynamicModule, Provider } from '@nestjs/common';
+import { ConfigurableModuleBuilder, Logger, Module } from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { JobQueue } from './enqueue/job-queue';
+import { InfoService } from './info/info.service';
+import { NodeInfoService } from './info/node-info.service';
+import type { Class } from './job/job-definition';
+import { JobRegistry } from './job/job-registry';
+import { Enhancers } from './nest/enhancers';
+import { Explorer } from './nest/explorer';
+import { HandlerInvoker } from './nest/handler-invoker';
+import { rogerToken } from './nest/injection';
+import { jobLog } from './nest/job-log';
+import { Lifecycle } from './nest/lifecycle';
+import { GlobalStateService } from './partition/global-state.service';
+import { PartitionService } from './partition/partition.service';
+import type { RogerModuleOptions, Settings } from './roger.options';
+import { settingsOf } from './roger.options';
+import type { Transport } from './transport';
+import { MemoryBroker } from './transports/memory/memory-broker';
+import { MemoryTransport } from './transports/memory/memory.transport';
+import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
+import { CallbackChain } from './worker/callbacks';
+import { Worker } from './worker/worker';
+
+/** What stands beside the options in `forRoot` and `forRootAsync`. */
+export interface RogerModuleExtras {
+  /** A name for this instance, where an app has several (a second broker). Its services are injected by `@InjectRoger`. */
+  name?: string | undefined;
+  /** Whether every module sees the services without importing RogerModule. @default true */
+  isGlobal?: boolean;
+}
+
+const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
+  new ConfigurableModuleBuilder<RogerModuleOptions>({ moduleName: 'Roger' })
+    .setClassMethodName('forRoot')
+    .setFactoryMethodName('createRogerOptions')
+    // Nest takes away from the options what is listed here, undefined or not.
+    .setExtras<RogerModuleExtras>({ isGlobal: true, name: undefined }, withServices)
+    .build();
+
+/**
+ * Background jobs on RabbitMQ. Import once: `RogerModule.forRoot({ … })` or `forRootAsync({ useFactory | useClass |
+ * useExisting })`; once more with a `name` for every further broker.
+ *
+ * @throws InvalidOptionsError, InvalidJobDefinitionError, DuplicateJobDefinitionError while the app starts.
+ *
+ * @example
+ * ```ts
+ * import { Module } from '@nestjs/common';
+ * import { RogerModule } from 'nestjs-roger';
+ *
+ * \@Module({
+ *   imports: [
+ *     RogerModule.forRoot({
+ *       connection: { uri: 'amqp://localhost' },
+ *       partitions: { acme: { default: 10, mail: { maxWorkers: 5 } } },
+ *     }),
+ *   ],
+ * })
+ * export class AppModule {}
+ * ```
+ */
+@Module({ imports: [DiscoveryModule] })
+export class RogerModule extends ConfigurableModuleClass {
+  static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
+    return super.forRoot(options);
+  }
+
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+}
+
+/** All that one instance is made of. */
+class Parts {
+  readonly jobQueue: JobQueue;
+  readonly partitions: PartitionService;
+  readonly globalState: GlobalStateService;
+  readonly info: InfoService;
+  readonly nodeInfo: NodeInfoService;
+  readonly lifecycle: Lifecycle;
+
+  constructor(
+    settings: Settings,
+    instance: string | undefined,
+    nest: { moduleRef: ModuleRef; discovery: DiscoveryService; modules: ModulesContainer },
+  ) {
+    const log = new Logger(instance === undefined ? 'Roger' : `Roger ${instance}`);
+    const transport = transportOf(settings, log);
+    const registry = new JobRegistry(instance);
+    const callbacks = new CallbackChain(log);
+    const { retryLevels, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
+    const worker = new Worker({ registry, callbacks, retryLevels, maxJobBytes, log, logFor: jobLog });
+    const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
+
+    this.jobQueue = new JobQueue({ registry, transport, configured: partitions, maxJobBytes });
+    this.partitions = new PartitionService(partitions, transport, worker, log);
+    this.globalState = new GlobalStateService(transport);
+    this.info = new InfoService(transport);
+    this.nodeInfo = new NodeInfoService(this.partitions);
+    this.lifecycle = new Lifecycle({
+      explorer: new Explorer(nest.discovery, invoker, instance),
+      registry,
+      callbacks,
+      transport,
+      partitions: this.partitions,
+      isWorker: mode === 'worker',
+      shutdownTimeoutMs,
+      moduleRef: nest.moduleRef,
+      modules: nest.modules,
+    });
+  }
+}
+
+function transportOf(settings: Settings, log: Logger): Transport {
+  const { connection } = settings;
+  if (connection !== undefined) return new RabbitmqTransport({ ...settings, connection }, log);
+  log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
+  return new MemoryTransport({ broker: settings.memory ?? new MemoryBroker(), log });
+}
+
+const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) => object }[] = [
+  { service: JobQueue, of: (parts) => parts.jobQueue },
+  { service: PartitionService, of: (parts) => parts.partitions },
+  { service: GlobalStateService, of: (parts) => parts.globalState },
+  { service: InfoService, of: (parts) => parts.info },
+  { service: NodeInfoService, of: (parts) => parts.nodeInfo },
+];
+
+/** Adds the services of one instance, each exported under its token. */
+function withServices(definition: DynamicModule, { name, isGlobal }: RogerModuleExtras): DynamicModule {
+  const parts: Provider = {
+    provide: Parts,
+    useFactory: (
+      options: RogerModuleOptions,
+      moduleRef: ModuleRef,
+      discovery: DiscoveryService,
+      modules: ModulesContainer,
+    ) => new Parts(settingsOf(options), name, { moduleRef, discovery, modules }),
+    inject: [MODULE_OPTIONS_TOKEN, ModuleRef, DiscoveryService, ModulesContainer],
+  };
+  const lifecycle: Provider = {
+    provide: Lifecycle,
+    useFactory: ({ lifecycle }: Parts) => lifecycle,
+    inject: [Parts],
+  };
+  const services = SERVICES.map(({ service, of }) => ({
+    provide: rogerToken(service, name),
+    useFactory: of,
+    inject: [Parts],
+  }));
+  return {
+    ...definition,
+    global: isGlobal ?? true,
+    providers: [...(definition.providers ?? []), parts, lifecycle, ...services],
+    exports: services.map(({ provide }) => provide),
+  };
+}

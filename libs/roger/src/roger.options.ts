@@ -1,0 +1,296 @@
+// The options of RogerModule: what they mean, their defaults, and what is refused.
+import type { Problem } from './job/errors';
+import { InvalidOptionsError } from './job/errors';
+import { describe, problemOfPartitionId, problemOfQueueName } from './job/names';
+import { nearest } from './job/nearest';
+import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
+import type { PartitionQueues } from './partition/partition';
+import { MemoryBroker } from './transports/memory/memory-broker';
+import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
+
+/** What `RogerModule.forRoot` takes. */
+export interface RogerModuleOptions {
+  /**
+   * How to reach RabbitMQ: `{ uri: 'amqp://user:password@host:5672/vhost' }`. Left out, jobs stay in this process's
+   * memory and end with it: for development and tests.
+   * @default none (in memory)
+   */
+  connection?: RabbitmqConnectionOptions | undefined;
+  /**
+   * The partitions (tenants) of this node, their queues, and how many jobs of each run at once here:
+   * `{ acme: { default: 10, mail: { maxWorkers: 5 } } }`. Partition ids: `A-Z a-z 0-9 _ -`; queue names: `a-z 0-9 _`.
+   * @default none
+   */
+  partitions?: Readonly<Record<string, PartitionQueues>> | undefined;
+  /**
+   * `'worker'` enqueues and runs jobs; `'producer'` only enqueues.
+   * @default 'worker'
+   */
+  mode?: 'producer' | 'worker' | undefined;
+  /**
+   * Put before the name of everything on the broker, so that several apps or stages share a vhost. `A-Z a-z 0-9 _ -`.
+   * All nodes of an app need the same.
+   * @default none
+   */
+  namespace?: string | undefined;
+  /**
+   * Seconds before the 1st, 2nd, … retry of a failed job whose definition doesn't say its own. After the last, it is
+   * buried. Whole seconds, not getting shorter, at most a week each.
+   * @default [1, 3, 5, 10, 20, 35, 60, 100, 200, 400, 1000, 1800]
+   */
+  retryLevels?: readonly number[] | undefined;
+  /**
+   * How many buried jobs a queue keeps. When one more comes, the oldest is dropped with an error line in the log that
+   * holds it whole. Fixed on the broker when the queue is first declared.
+   * @default 10000
+   */
+  maxBuriedQueueSize?: number | undefined;
+  /**
+   * How often the broker delivers a job again that never gets settled (its worker dies each time) before it buries it.
+   * Fixed on the broker when the queue is first declared.
+   * @default 20
+   */
+  deliveryLimit?: number | undefined;
+  /**
+   * Milliseconds that running jobs may take to end after `app.close()` or SIGTERM. Those still running then are aborted
+   * and given back to their queue.
+   * @default 15000
+   */
+  shutdownTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds within which `enqueue` settles, the broker being there or not.
+   * @default 10000
+   */
+  enqueueTimeoutMs?: number | undefined;
+  /**
+   * Bytes of jobs that may wait for the broker's confirm, about 600 for a small one. Beyond that `enqueue` throws
+   * EnqueueBufferFullError.
+   * @default 134217728
+   */
+  maxBufferedBytes?: number | undefined;
+  /**
+   * Bytes that one encoded job may take, at `enqueue` and on arrival.
+   * @default 262144
+   */
+  maxJobBytes?: number | undefined;
+  /**
+   * The broker in memory, when there is no `connection`. Give two modules of one process the same to let one enqueue for
+   * the other.
+   * @default one of its own
+   */
+  memory?: MemoryBroker | undefined;
+}
+
+/** The options with their defaults. */
+export interface Settings {
+  readonly connection: RabbitmqConnectionOptions | undefined;
+  readonly partitions: Readonly<Record<string, PartitionQueues>>;
+  readonly mode: 'producer' | 'worker';
+  readonly namespace: string | undefined;
+  readonly retryLevels: readonly number[];
+  readonly maxBuriedQueueSize: number;
+  readonly deliveryLimit: number;
+  readonly shutdownTimeoutMs: number;
+  readonly enqueueTimeoutMs: number;
+  readonly maxBufferedBytes: number;
+  readonly maxJobBytes: number;
+  readonly memory: MemoryBroker | undefined;
+}
+
+/** @throws InvalidOptionsError that names each wrong option, its value and the remedy. */
+export function settingsOf(options: RogerModuleOptions): Settings {
+  const problems = problemsOfOptions(options);
+  if (problems.length > 0) throw new InvalidOptionsError(problems);
+  return {
+    connection: options.connection,
+    partitions: options.partitions ?? {},
+    mode: options.mode ?? 'worker',
+    namespace: options.namespace,
+    retryLevels: options.retryLevels ?? DEFAULT_RETRY_LEVELS,
+    maxBuriedQueueSize: options.maxBuriedQueueSize ?? 10_000,
+    deliveryLimit: options.deliveryLimit ?? 20,
+    shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
+    enqueueTimeoutMs: options.enqueueTimeoutMs ?? 10_000,
+    maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
+    maxJobBytes: options.maxJobBytes ?? 256 * 1024,
+    memory: options.memory,
+  };
+}
+
+type Check = (value: unknown, path: string) => Problem[];
+
+/** Node fires a timer of 2^31 ms or more after 1 ms. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+const MAX_WORKERS = 65_000;
+const GIB = 1024 ** 3;
+
+const CHECKS: Record<keyof RogerModuleOptions, Check> = {
+  connection: problemsOfConnection,
+  partitions: problemsOfPartitions,
+  mode: (value, path) =>
+    value === 'producer' || value === 'worker'
+      ? []
+      : [{ path, message: `must be 'producer' or 'worker', not ${describe(value)}` }],
+  namespace: (value, path) =>
+    typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value)
+      ? []
+      : [
+          {
+            path,
+            message: `must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -, not ${describe(value)}`,
+          },
+        ],
+  retryLevels: (value, path) => problemIf(path, problemOfRetryLevels(value)),
+  maxBuriedQueueSize: wholeNumber(1, 100_000_000, 'jobs'),
+  deliveryLimit: wholeNumber(1, 1_000_000, 'deliveries'),
+  shutdownTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  enqueueTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
+  maxBufferedBytes: wholeNumber(1024, 64 * GIB, 'bytes'),
+  maxJobBytes: wholeNumber(256, 16 * 1024 * 1024, 'bytes'),
+  memory: (value, path) =>
+    value instanceof MemoryBroker
+      ? []
+      : [{ path, message: `must be a MemoryBroker, not ${describe(value)}` }],
+};
+
+const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
+  uri: problemsOfUri,
+  heartbeatSeconds: wholeNumber(1, 3600, 's'),
+  name: (value, path) =>
+    typeof value === 'string' && value.length > 0 && value.length <= 128
+      ? []
+      : [{ path, message: `must be a text of 1 to 128 characters, not ${describe(value)}` }],
+  tls: (value, path) =>
+    typeof value === 'object' && value !== null
+      ? []
+      : [{ path, message: `must be an object of TLS settings, not ${describeKind(value)}` }],
+};
+
+function problemsOfOptions(options: unknown): Problem[] {
+  if (!isRecord(options)) {
+    return [{ path: '', message: `the options must be an object, not ${describeKind(options)}` }];
+  }
+  const problems = problemsOfFields(options, CHECKS, '');
+  const { connection, memory } = options as RogerModuleOptions;
+  if (connection !== undefined && memory !== undefined) {
+    problems.push({ path: 'memory', message: 'leave it out where there is a connection' });
+  }
+  return problems;
+}
+
+/** Checks the fields that are there; a field that is undefined counts as left out. */
+function problemsOfFields(value: object, checks: Readonly<Record<string, Check>>, parent: string): Problem[] {
+  const known = Object.keys(checks);
+  return Object.entries(value).flatMap(([key, field]: [string, unknown]) => {
+    const path = parent === '' ? key : `${parent}.${key}`;
+    if (!Object.hasOwn(checks, key)) {
+      return [{ path: describe(path), message: `unknown option${nearest(key, known)}` }];
+    }
+    return field === undefined ? [] : (checks[key]?.(field, path) ?? []);
+  });
+}
+
+function problemsOfConnection(value: unknown, path: string): Problem[] {
+  if (!isRecord(value)) {
+    return [
+      { path, message: `must be an object like { uri: 'amqp://localhost' }, not ${describeKind(value)}` },
+    ];
+  }
+  const problems = problemsOfFields(value, CONNECTION_CHECKS, path);
+  if ((value as { uri?: unknown }).uri === undefined) {
+    problems.push({ path: `${path}.uri`, message: "is missing; say for example 'amqp://localhost'" });
+  }
+  return problems;
+}
+
+function problemsOfUri(value: unknown, path: string): Problem[] {
+  const uris: unknown[] = Array.isArray(value) ? value : [value];
+  if (uris.length === 0) return [{ path, message: 'is an empty list' }];
+  return uris.flatMap((uri) => problemIf(path, problemOfOneUri(uri)));
+}
+
+/** Never shows the URI: it may hold a password. */
+function problemOfOneUri(uri: unknown): string | undefined {
+  if (typeof uri !== 'string') return `must be a text like 'amqp://localhost', not ${describe(uri)}`;
+  if (!URL.canParse(uri)) {
+    return 'is no URI; percent-encode @ : / and % in user name, password and vhost (a password p@ss is p%40ss)';
+  }
+  const { protocol, hostname, pathname, username, password } = new URL(uri);
+  if (protocol !== 'amqp:' && protocol !== 'amqps:') {
+    return `has the scheme ${describe(protocol)}; it must be amqp:// or amqps://`;
+  }
+  if (hostname === '') return 'names no host';
+  if (pathname === '/')
+    return 'ends in a /, which means the vhost with the empty name; leave the / out for the default vhost';
+  if (pathname === '//' || pathname.slice(1).includes('/')) return 'has a / in its vhost; write it as %2F';
+  const isDecodable = [username, password, pathname].every((part) => {
+    try {
+      decodeURIComponent(part);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  return isDecodable ? undefined : 'has a % that begins no percent-encoding; write % as %25';
+}
+
+function problemsOfPartitions(value: unknown, path: string): Problem[] {
+  if (!isRecord(value)) {
+    return [{ path, message: `must be an object like { acme: { default: 10 } }, not ${describe(value)}` }];
+  }
+  return Object.entries(value).flatMap(([id, queues]: [string, unknown]) => {
+    const problem =
+      problemOfPartitionId(id) ?? (id === '__proto__' ? `${describe(id)} is reserved` : undefined);
+    return problem === undefined ? problemsOfQueues(queues, `${path}.${id}`) : [{ path, message: problem }];
+  });
+}
+
+function problemsOfQueues(value: unknown, path: string): Problem[] {
+  if (!isRecord(value)) {
+    return [{ path, message: `must be an object like { default: 10 }, not ${describe(value)}` }];
+  }
+  const queues = Object.entries(value);
+  if (queues.length === 0) return [{ path, message: 'has no queue; say for example { default: 10 }' }];
+  return queues.flatMap(([queue, options]: [string, unknown]) => {
+    const problem = problemOfQueueName(queue);
+    return problem === undefined
+      ? problemsOfQueue(options, `${path}.${queue}`)
+      : [{ path, message: problem }];
+  });
+}
+
+function problemsOfQueue(value: unknown, path: string): Problem[] {
+  const maxWorkers = wholeNumber(1, MAX_WORKERS, 'workers');
+  if (typeof value !== 'object' || value === null) return maxWorkers(value, path);
+  const problems = problemsOfFields(value, { maxWorkers }, path);
+  if ((value as { maxWorkers?: unknown }).maxWorkers === undefined) {
+    problems.push({ path: `${path}.maxWorkers`, message: 'is missing' });
+  }
+  return problems;
+}
+
+/** What can hold options by name: no list, no Map. */
+function isRecord(value: unknown): value is object {
+  return Object.prototype.toString.call(value) === '[object Object]';
+}
+
+/** For what may hold a secret, such as a URI in the wrong place. */
+function describeKind(value: unknown): string {
+  return typeof value === 'string' ? 'a text' : describe(value);
+}
+
+function wholeNumber(min: number, max: number, unit: string): Check {
+  return (value, path) =>
+    Number.isInteger(value) && (value as number) >= min && (value as number) <= max
+      ? []
+      : [
+          {
+            path,
+            message: `must be a whole number of ${unit} from ${min} to ${max}, not ${describe(value)}`,
+          },
+        ];
+}
+
+function problemIf(path: string, message: string | undefined): Problem[] {
+  return message === undefined ? [] : [{ path, message }];
+}

@@ -1,0 +1,117 @@
+// The port: what Roger needs of a broker, in Roger's words. Adapters live in transports/.
+import type { QueueAddress } from './job/names';
+
+/**
+ * Carries jobs between producers and workers. Every adapter keeps the promises written at its methods; one conformance
+ * suite holds them all to it.
+ */
+export interface Transport {
+  /** What carries the jobs, for people: `RabbitMQ 3.10.8`, `memory`. */
+  describe(): string;
+
+  /** Begins to connect and returns at once. Connecting goes on, with pauses, until it works or `close` is called. */
+  open(): void;
+
+  /** How it stands with the connection. */
+  readonly state: TransportState;
+
+  /**
+   * Resolves when the broker has taken over the job durably and put it into its queue. A job whose publish resolved
+   * is delivered at least once. May deliver twice after a lost connection.
+   * @throws QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError,
+   * RogerClosedError
+   */
+  publish(job: OutgoingJob): Promise<void>;
+
+  /**
+   * Makes sure that the queue, and whatever it needs on the broker, exists. Safe to repeat.
+   * @throws TopologyMismatchError, BrokerRefusedError, NotConnectedError
+   */
+  declareQueue(address: QueueAddress): Promise<void>;
+
+  /**
+   * Takes jobs from a queue, declaring it first, until the subscription is closed. Whatever interrupts it (connection
+   * lost, queue deleted, consumer cancelled by the broker) is mended by itself, with the same settings.
+   * At most `prefetch` deliveries are unsettled at a time.
+   */
+  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription;
+
+  /** How many jobs stand where, right now; undefined when the broker has no such queue. @throws NotConnectedError, BrokerRefusedError */
+  depth(address: QueueAddress): Promise<QueueDepth | undefined>;
+
+  /** Removes the jobs that stand in the queue and are not delivered to anyone; resolves to their number. @throws NotConnectedError, QueueNotFoundError */
+  purge(address: QueueAddress): Promise<number>;
+
+  /** Closes everything within the time; what is not done by then is cut. Safe to repeat. Never rejects. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+export type TransportState = 'closed' | 'connecting' | 'connected' | 'blocked';
+
+/** A job on its way to its queue. */
+export interface OutgoingJob extends QueueAddress {
+  readonly id: string;
+  readonly body: Buffer;
+}
+
+/** The consumer's side of a subscription. None of its methods may throw. */
+export interface DeliveryConsumer {
+  deliver(delivery: Delivery): void;
+  /** Every delivery not yet settled is no longer ours: the broker gives it to somebody. Their settlements are ignored. */
+  lost(detail: string): void;
+  /** Called with undefined when jobs are being taken, and with the reason when they can't be for the time being. */
+  waiting(reason: Error | undefined): void;
+}
+
+/** A job handed to this process. It stays the broker's until it is settled. */
+export interface Delivery {
+  /** The message's bytes. Untrusted. */
+  readonly body: Buffer;
+  /** True when it had been delivered before, to anyone. */
+  readonly redelivered: boolean;
+  /**
+   * Decides what becomes of the job; returns at once and is carried out in the background, in one place: what follows
+   * is published and confirmed before the delivery is acknowledged, so a crash between repeats the job and never loses
+   * it. The second call for one delivery, and calls after it was lost, do nothing.
+   */
+  settle(settlement: Settlement): void;
+}
+
+/** What becomes of a delivered job. */
+export type Settlement =
+  /** It is over. */
+  | { readonly kind: 'done' }
+  /** It comes back to its queue, as `body`, after some seconds. */
+  | { readonly kind: 'retry'; readonly id: string; readonly afterSeconds: number; readonly body: Buffer }
+  /** It is kept, with its bytes, for an operator. */
+  | { readonly kind: 'bury'; readonly id: string | undefined; readonly reason: BuriedReason }
+  /** It goes back to the head of its queue, for any node. */
+  | { readonly kind: 'handBack' };
+
+/** Why a job was buried. */
+export interface BuriedReason {
+  /** The error's name or code. */
+  readonly type: string;
+  readonly message: string;
+  readonly stack?: string;
+}
+
+/** A standing order for the jobs of one queue. */
+export interface Subscription {
+  /** At most this many unsettled deliveries, as soon as the broker knows; 0: none. The unsettled ones stay ours and count. */
+  setPrefetch(prefetch: number): void;
+  /** Takes no more jobs. Resolves when none can come any more (or the broker doesn't answer); settlements still go through. */
+  stop(): Promise<void>;
+  /** Stops, waits until the settlements made so far have reached the broker, and gives back what is unsettled. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** Where the jobs of a queue stand. */
+export interface QueueDepth {
+  /** Waiting to be delivered. */
+  readonly ready: number;
+  /** Subscriptions of all nodes. */
+  readonly consumers: number;
+  /** Failed for good and kept. */
+  readonly buried: number;
+}

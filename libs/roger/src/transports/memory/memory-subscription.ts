@@ -1,0 +1,105 @@
+// A standing order of one transport for the jobs of one queue in memory.
+import type { RogerLog } from '../../job/log';
+import type { Delivery, DeliveryConsumer, Settlement, Subscription } from '../../transport';
+import type { JobTaker, MemoryQueue } from './memory-queue';
+import type { StoredJob } from './stored-job';
+
+/**
+ * Takes jobs while it is connected and not stopped. A close of its own gives back what is unsettled without a word to
+ * the consumer: `lost` tells only of what nobody here asked for.
+ */
+export class MemorySubscription implements Subscription, JobTaker {
+  /** The deliveries that are still ours; whatever isn't in here can't be settled. */
+  private readonly unsettled = new Set<MemoryDelivery>();
+  private connected = false;
+  private stopped = false;
+
+  constructor(
+    private readonly queue: MemoryQueue,
+    private prefetch: number,
+    private readonly consumer: DeliveryConsumer,
+    private readonly log: RogerLog,
+    private readonly onClose: (subscription: MemorySubscription) => void,
+  ) {}
+
+  get hasRoom(): boolean {
+    return this.connected && !this.stopped && this.unsettled.size < this.prefetch;
+  }
+
+  connect(): void {
+    if (this.connected || this.stopped) return;
+    this.connected = true;
+    this.queue.join(this);
+    this.consumer.waiting(undefined);
+  }
+
+  /** Loses all deliveries to the queue, as a lost connection does. {@link reportLoss} tells the consumer. */
+  disconnect(): void {
+    this.connected = false;
+    this.queue.leave(this);
+    this.giveBackUnsettled();
+  }
+
+  reportLoss(detail: string): void {
+    this.consumer.lost(detail);
+    this.refuse(new Error(detail));
+  }
+
+  /** Tells the consumer that no jobs can be taken, and why. */
+  refuse(reason: Error): void {
+    if (!this.stopped) this.consumer.waiting(reason);
+  }
+
+  take(job: StoredJob): void {
+    const delivery = new MemoryDelivery(job, this);
+    this.unsettled.add(delivery);
+    this.consumer.deliver(delivery);
+  }
+
+  settle(delivery: MemoryDelivery, settlement: Settlement): void {
+    if (!this.unsettled.delete(delivery)) return;
+    this.queue.settle(delivery.job, settlement, this.log);
+    this.queue.reconsider(this);
+  }
+
+  setPrefetch(prefetch: number): void {
+    this.prefetch = prefetch;
+    this.queue.reconsider(this);
+  }
+
+  stop(): Promise<void> {
+    this.stopped = true;
+    this.queue.leave(this);
+    return Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    this.giveBackUnsettled();
+    this.onClose(this);
+  }
+
+  private giveBackUnsettled(): void {
+    for (const { job } of this.unsettled) this.queue.giveBack(job);
+    this.unsettled.clear();
+  }
+}
+
+class MemoryDelivery implements Delivery {
+  constructor(
+    readonly job: StoredJob,
+    private readonly subscription: MemorySubscription,
+  ) {}
+
+  get body(): Buffer {
+    return this.job.body;
+  }
+
+  get redelivered(): boolean {
+    return this.job.redelivered;
+  }
+
+  settle(settlement: Settlement): void {
+    this.subscription.settle(this, settlement);
+  }
+}

@@ -1,0 +1,126 @@
+// Carries jobs within one process: the adapter of the port to a MemoryBroker.
+// Of node:timers, so that jobs still run in a test that fakes the global timers.
+import { setImmediate } from 'node:timers';
+import { QueueNotFoundError, RogerClosedError } from '../../job/errors';
+import type { RogerLog } from '../../job/log';
+import type { QueueAddress } from '../../job/names';
+import type {
+  DeliveryConsumer,
+  OutgoingJob,
+  QueueDepth,
+  Subscription,
+  Transport,
+  TransportState,
+} from '../../transport';
+import type { MemoryBroker } from './memory-broker';
+import type { MemoryQueue } from './memory-queue';
+import { MemorySubscription } from './memory-subscription';
+
+/** One node's way to a {@link MemoryBroker}. Publishing needs no connection; consuming begins with `open`. */
+export class MemoryTransport implements Transport {
+  private readonly broker: MemoryBroker;
+  private readonly log: RogerLog;
+  private readonly subscriptions = new Set<MemorySubscription>();
+  private connection: TransportState = 'closed';
+  private closedForGood = false;
+
+  constructor({ broker, log }: { readonly broker: MemoryBroker; readonly log: RogerLog }) {
+    this.broker = broker;
+    this.log = log;
+  }
+
+  describe(): string {
+    return 'memory';
+  }
+
+  get state(): TransportState {
+    return this.connection;
+  }
+
+  open(): void {
+    if (this.closedForGood || this.connection !== 'closed') return;
+    this.broker.attach(this);
+    this.connection = 'connected';
+    for (const subscription of this.subscriptions) this.connectSoon(subscription);
+  }
+
+  publish(job: OutgoingJob): Promise<void> {
+    return this.promise(() => {
+      this.existing(job).put(job.id, job.body);
+    });
+  }
+
+  declareQueue(address: QueueAddress): Promise<void> {
+    return this.promise(() => {
+      this.broker.declare(address);
+    });
+  }
+
+  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
+    const queue = this.broker.declare(address);
+    const subscription = new MemorySubscription(queue, prefetch, consumer, this.log, (closed) => {
+      this.subscriptions.delete(closed);
+    });
+    this.subscriptions.add(subscription);
+    this.connectSoon(subscription);
+    return subscription;
+  }
+
+  depth(address: QueueAddress): Promise<QueueDepth | undefined> {
+    return this.promise(() => this.broker.find(address)?.depth());
+  }
+
+  purge(address: QueueAddress): Promise<number> {
+    return this.promise(() => this.existing(address).purge());
+  }
+
+  async close(): Promise<void> {
+    this.closedForGood = true;
+    this.connection = 'closed';
+    await Promise.all([...this.subscriptions].map((subscription) => subscription.close()));
+    this.broker.detach(this);
+  }
+
+  /**
+   * For tests: the connection of this node is cut. All its unsettled deliveries are lost at once (`lost` is called with
+   * the detail) and go to others, flagged as redelivered; then this node connects and consumes again by itself.
+   */
+  crash(detail = 'the connection was cut'): void {
+    if (this.connection !== 'connected') return;
+    this.connection = 'connecting';
+    const subscriptions = [...this.subscriptions];
+    // All let go before anyone is told: a settlement made inside `lost` must not reach the queue.
+    for (const subscription of subscriptions) subscription.disconnect();
+    for (const subscription of subscriptions) subscription.reportLoss(detail);
+    setImmediate(() => {
+      this.reconnect();
+    });
+  }
+
+  private reconnect(): void {
+    if (this.connection !== 'connecting') return;
+    this.connection = 'connected';
+    for (const subscription of this.subscriptions) subscription.connect();
+  }
+
+  private connectSoon(subscription: MemorySubscription): void {
+    setImmediate(() => {
+      if (this.closedForGood) subscription.refuse(new RogerClosedError());
+      else if (this.connection === 'connected') subscription.connect();
+    });
+  }
+
+  private existing({ partition, queue }: QueueAddress): MemoryQueue {
+    const existing = this.broker.find({ partition, queue });
+    if (existing === undefined) throw new QueueNotFoundError(partition, queue);
+    return existing;
+  }
+
+  /** Acts at once; what it throws rejects the promise. */
+  private promise<T>(act: () => T): Promise<T> {
+    return new Promise((resolve) => {
+      if (this.closedForGood) throw new RogerClosedError();
+      resolve(act());
+    });
+  }
+}

@@ -1,0 +1,35 @@
+// Waits until jobs that are to be retried come back.
+
+/** What setTimeout takes at most; a longer wait would end at once. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** One timer per waiting retry. They keep the process alive only while somebody is there who could run the jobs. */
+export class RetryTimers {
+  private readonly pending = new Set<NodeJS.Timeout>();
+  private keepsProcessAlive = false;
+
+  after(seconds: number, act: () => void): void {
+    this.arm(seconds * 1000, act);
+  }
+
+  keepProcessAlive(keeps: boolean): void {
+    this.keepsProcessAlive = keeps;
+    for (const timer of this.pending) this.hold(timer);
+  }
+
+  private arm(ms: number, act: () => void): void {
+    const stretchMs = Math.min(ms, LONGEST_TIMEOUT_MS);
+    const timer = setTimeout(() => {
+      this.pending.delete(timer);
+      if (ms > stretchMs) this.arm(ms - stretchMs, act);
+      else act();
+    }, stretchMs);
+    this.pending.add(timer);
+    this.hold(timer);
+  }
+
+  private hold(timer: NodeJS.Timeout): void {
+    if (this.keepsProcessAlive) timer.ref();
+    else timer.unref();
+  }
+}

@@ -1,0 +1,329 @@
+// One channel that takes jobs from one queue: its consumers, its deliveries, their acks. Worth nothing once it is lost.
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Delivery, Settlement } from '../../transport';
+import { Acknowledgements } from './acknowledgements';
+import type { FollowUp, FollowUps } from './follow-ups';
+import { NOT_FOUND, replyCode } from './topology';
+
+/** More consumers than this are put together into one. */
+const MAX_CONSUMERS = 16;
+/**
+ * A channel of the broker passes on so many acks to a quorum queue before the queue has written the first of them down.
+ * What is above waits in the channel, and is forgotten when that closes.
+ */
+const MAX_ACKS_PASSED_ON = 32;
+/** Whatever the disk, acks this old have been written down. */
+const ACK_WRITTEN_MS = 5_000;
+
+export interface ConsumingChannelEvents {
+  onDelivery(delivery: Delivery): void;
+  /** The channel is gone and with it every unsettled delivery. Not called for a {@link ConsumingChannel.close}. */
+  onLost(detail: string): void;
+  /** The channel is gone because its queue is; the deliveries stay ours, for nobody else will get them. */
+  onQueueGone(detail: string): void;
+  /** The broker cancelled the consumers; the channel and its deliveries live on. */
+  onCancelled(): void;
+}
+
+/**
+ * The broker counts unacked deliveries per consumer and reads a consumer's prefetch only once. So for another prefetch
+ * the consumers are cancelled and a new one begun; what is unsettled of the earlier ones is nobody's and would come on
+ * top. It is taken into account instead: the new consumer is that much smaller, and as the old deliveries are settled,
+ * further consumers take up the room.
+ */
+export class ConsumingChannel {
+  isLost = false;
+  private isQueueGone = false;
+  private isStopped = false;
+  /** The queue may be gone, and consuming from a missing queue would cost the channel and its deliveries. */
+  private isCancelled = false;
+  private prefetch = 0;
+  /** The size of each consumer by its tag. */
+  private readonly consumers = new Map<string, number>();
+  /** Counts the changes of consumers; deliveries of earlier ones are old. */
+  private generation = 0;
+  private currentUnsettled = 0;
+  private oldUnsettled = 0;
+  private consumerChange: Promise<void> = Promise.resolve();
+  private isRefillDue = false;
+  private readonly acknowledgements = new Acknowledgements();
+  private isFlushDue = false;
+  /** Acks and nacks sent, and when the last of them. */
+  private acksSent = 0;
+  private lastAckAt = 0;
+  private deliveries = 0;
+  private deliveriesLastSeen = 0;
+  private sawJobsWait = false;
+  private followUpsUnderWay = 0;
+  private onFollowedUp: (() => void) | undefined;
+
+  constructor(
+    private readonly channel: Channel,
+    private readonly queueName: string,
+    private readonly followUps: FollowUps,
+    private readonly events: ConsumingChannelEvents,
+  ) {
+    let reason = new Error('channel closed');
+    channel.on('error', (error: Error) => {
+      reason = error;
+    });
+    channel.on('close', () => {
+      if (replyCode(reason) === NOT_FOUND) this.outliveQueue(reason.message);
+      else this.lose(reason.message);
+    });
+  }
+
+  /** Takes at most so many unsettled deliveries from now on; 0: none. Rejects when the channel breaks over it. */
+  setPrefetch(prefetch: number): Promise<void> {
+    return this.changeConsumers(async () => {
+      this.prefetch = prefetch;
+      await this.cancelConsumers();
+      this.startGeneration();
+      await this.addConsumer();
+    });
+  }
+
+  /** Consumes once more after the broker has cancelled, the queue being there (again). */
+  consumeAgain(prefetch: number): Promise<void> {
+    this.isCancelled = false;
+    return this.setPrefetch(prefetch);
+  }
+
+  /** Takes no more deliveries. */
+  async stop(): Promise<void> {
+    await this.changeConsumers(async () => {
+      this.isStopped = true;
+      await this.cancelConsumers();
+    }).catch(() => undefined);
+  }
+
+  /** Waits for the settlements under way; closing the channel gives back what was not settled. Never rejects. */
+  async close(): Promise<void> {
+    if (this.followUpsUnderWay > 0 && !this.isLost) {
+      await new Promise<void>((resolve) => (this.onFollowedUp = resolve));
+    }
+    if (this.isLost) return;
+    this.flush();
+    this.isLost = true;
+    await this.waitForAcks().catch(() => undefined);
+    await this.channel.close().catch(() => undefined);
+  }
+
+  /**
+   * Asks the queue for a job, which it answers in order behind the acks passed on to it; what the channel held back
+   * follows those before it closes. A job that comes with the answer is given back by the close.
+   */
+  private async waitForAcks(): Promise<void> {
+    if (this.acksSent <= MAX_ACKS_PASSED_ON || Date.now() - this.lastAckAt > ACK_WRITTEN_MS) return;
+    await this.channel.get(this.queueName);
+  }
+
+  /**
+   * Whether jobs wait that should come here and don't: after a queue was deleted and declared anew, or a broker node was
+   * cut off and healed, a consumer can be left that nobody remembers.
+   */
+  async isForgotten(): Promise<boolean> {
+    const isQuiet = this.deliveries === this.deliveriesLastSeen;
+    this.deliveriesLastSeen = this.deliveries;
+    const hasRoom = this.currentUnsettled + this.oldUnsettled < this.prefetch;
+    if (!isQuiet || !hasRoom || this.consumers.size === 0 || this.isLost) {
+      this.sawJobsWait = false;
+      return false;
+    }
+    const { consumerCount, messageCount } = await this.channel.checkQueue(this.queueName);
+    const doJobsWait = messageCount > 0 && this.deliveries === this.deliveriesLastSeen;
+    const isForgotten = consumerCount === 0 || (doJobsWait && this.sawJobsWait);
+    this.sawJobsWait = doJobsWait;
+    return isForgotten;
+  }
+
+  private outliveQueue(detail: string): void {
+    if (this.isLost) return;
+    this.isLost = true;
+    this.isQueueGone = true;
+    this.events.onQueueGone(detail);
+  }
+
+  /** Called when the channel can't be of use any more; what is unsettled goes to somebody else. */
+  lose(detail: string): void {
+    if (this.isLost) return;
+    this.isLost = true;
+    this.onFollowedUp?.();
+    this.events.onLost(detail);
+  }
+
+  /** Reports itself as lost and closes, so that the broker gives to others what it believes to be here. */
+  abandon(detail: string): void {
+    this.lose(detail);
+    this.channel.close().catch(() => undefined);
+  }
+
+  /** @internal Called by a delivery, once. */
+  settle(message: ConsumeMessage, generation: number, settlement: Settlement): void {
+    if (this.isQueueGone && settlement.kind === 'handBack') {
+      // There is no place to go back to; as a retry it comes to the queue that is declared anew.
+      const id = String(message.properties.messageId);
+      void this.followUp(message, generation, { kind: 'retry', id, afterSeconds: 1, body: message.content });
+      return;
+    }
+    if (this.isLost && !this.isQueueGone) return;
+    switch (settlement.kind) {
+      case 'done':
+        this.acknowledge(message, generation);
+        return;
+      case 'handBack':
+        this.acknowledgements.close(message.fields.deliveryTag);
+        this.trySend(() => {
+          this.channel.nack(message, false, true);
+          this.noteAcks(1);
+        });
+        this.free(generation);
+        return;
+      default:
+        void this.followUp(message, generation, settlement);
+    }
+  }
+
+  private async followUp(message: ConsumeMessage, generation: number, settlement: FollowUp): Promise<void> {
+    this.followUpsUnderWay++;
+    // Publish, then ack: a crash between the two repeats the job; the reverse order loses it.
+    const isLost = (): boolean => this.isLost && !this.isQueueGone;
+    const isSafe = await this.followUps.carryOut(settlement, message.content, isLost);
+    this.followUpsUnderWay--;
+    if (isSafe) this.acknowledge(message, generation);
+    if (this.followUpsUnderWay === 0) this.onFollowedUp?.();
+  }
+
+  private acknowledge(message: ConsumeMessage, generation: number): void {
+    if (this.isLost) return;
+    this.acknowledgements.add(message.fields.deliveryTag);
+    this.free(generation);
+    if (this.isFlushDue) return;
+    this.isFlushDue = true;
+    // Once per turn of the event loop: what ended in it goes out as one ack.
+    setImmediate(() => {
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    this.isFlushDue = false;
+    if (this.isLost) return;
+    this.trySend(() => {
+      const acks = this.acknowledgements.take();
+      for (const { tag, multiple } of acks) {
+        this.channel.ack({ fields: { deliveryTag: tag } } as ConsumeMessage, multiple);
+      }
+      this.noteAcks(acks.length);
+    });
+  }
+
+  private noteAcks(count: number): void {
+    this.acksSent += count;
+    this.lastAckAt = Date.now();
+  }
+
+  /** amqplib throws on a channel that is closing; the broker redelivers what it has not been told of. */
+  private trySend(send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      this.lose(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  private free(generation: number): void {
+    if (generation === this.generation) {
+      this.currentUnsettled--;
+      return;
+    }
+    this.oldUnsettled--;
+    if (this.isRefillDue) return;
+    this.isRefillDue = true;
+    setImmediate(() => {
+      this.isRefillDue = false;
+      // A channel that breaks over it reports itself as lost.
+      this.refill().catch(() => undefined);
+    });
+  }
+
+  private refill(): Promise<void> {
+    return this.consumers.size < MAX_CONSUMERS
+      ? this.changeConsumers(() => this.addConsumer())
+      : this.setPrefetch(this.prefetch);
+  }
+
+  /** Changes of consumers take turns: each is several questions to the broker. */
+  private changeConsumers(change: () => Promise<void>): Promise<void> {
+    const changed = this.consumerChange.then(async () => {
+      if (!this.isLost && !this.isStopped) await change();
+    });
+    this.consumerChange = changed.catch(() => undefined);
+    return changed;
+  }
+
+  private async addConsumer(): Promise<void> {
+    const taken = [...this.consumers.values()].reduce((sum, size) => sum + size, this.oldUnsettled);
+    const size = this.prefetch - taken;
+    if (size <= 0 || this.isCancelled) return;
+    const { generation } = this;
+    await this.channel.prefetch(size);
+    if (generation !== this.generation) return;
+    const { consumerTag } = await this.channel.consume(this.queueName, (message) => {
+      if (message === null) this.onCancelled(generation);
+      else this.onMessage(message);
+    });
+    this.consumers.set(consumerTag, size);
+  }
+
+  private async cancelConsumers(): Promise<void> {
+    const tags = [...this.consumers.keys()];
+    this.consumers.clear();
+    await Promise.all(tags.map((tag) => this.channel.cancel(tag)));
+  }
+
+  private startGeneration(): void {
+    this.generation++;
+    this.oldUnsettled += this.currentUnsettled;
+    this.currentUnsettled = 0;
+  }
+
+  private onMessage(message: ConsumeMessage): void {
+    this.deliveries++;
+    this.currentUnsettled++;
+    this.events.onDelivery(new RabbitmqDelivery(this, message, this.generation));
+  }
+
+  /** The broker says it for each consumer; once is enough. */
+  private onCancelled(generation: number): void {
+    if (generation !== this.generation || this.isLost) return;
+    this.isCancelled = true;
+    this.consumers.clear();
+    this.startGeneration();
+    this.events.onCancelled();
+  }
+}
+
+class RabbitmqDelivery implements Delivery {
+  private isSettled = false;
+
+  constructor(
+    private readonly channel: ConsumingChannel,
+    private readonly message: ConsumeMessage,
+    private readonly generation: number,
+  ) {}
+
+  get body(): Buffer {
+    return this.message.content;
+  }
+
+  get redelivered(): boolean {
+    return this.message.fields.redelivered;
+  }
+
+  settle(settlement: Settlement): void {
+    if (this.isSettled) return;
+    this.isSettled = true;
+    this.channel.settle(this.message, this.generation, settlement);
+  }
+}

@@ -1,0 +1,160 @@
+// Publishes what follows a delivery: its retry, or its place among the buried. Keeps at it until it is confirmed.
+import { randomUUID } from 'node:crypto';
+import type { ChannelModel } from 'amqplib';
+import { CONTENT_TYPE } from '../../job/job-codec';
+import { show } from '../../job/errors';
+import type { RogerLog } from '../../job/log';
+import type { QueueAddress } from '../../job/names';
+import type { BuriedReason, Settlement } from '../../transport';
+import type { BrokerNames } from './broker-names';
+import { DEFAULT_EXCHANGE } from './broker-names';
+import type { BrokerMessage, Publisher } from './publisher';
+import { RefusedError, UnroutableError, WithdrawnError } from './publisher';
+import type { Topology } from './topology';
+import { withChannel } from './topology';
+
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 5_000;
+/** Headers must fit a frame beside each other; the rest of a stack is in the log. */
+const MAX_STACK_LENGTH = 8_192;
+const MAX_MESSAGE_LENGTH = 2_048;
+
+/** The settlements after which something remains of the job. */
+export type FollowUp = Extract<Settlement, { kind: 'retry' | 'bury' }>;
+
+export interface FollowUpParts {
+  readonly address: QueueAddress;
+  readonly names: BrokerNames;
+  readonly topology: Topology;
+  readonly publisher: Publisher;
+  /** Whether the transport is closed, and trying on would be for ever. */
+  readonly isClosed: () => boolean;
+  /** The connection to declare on what is missing. */
+  readonly connection: () => ChannelModel | undefined;
+  readonly log: RogerLog;
+}
+
+export class FollowUps {
+  private complaint: string | undefined;
+
+  constructor(private readonly parts: FollowUpParts) {}
+
+  /** @returns whether the follow-up is safe with the broker; false when the delivery was lost meanwhile. Never rejects. */
+  async carryOut(settlement: FollowUp, body: Buffer, isLost: () => boolean): Promise<boolean> {
+    let delayMs = RETRY_MIN_MS;
+    while (!isLost() && !this.parts.isClosed()) {
+      try {
+        if (settlement.kind === 'retry') await this.retry(settlement, isLost);
+        else await this.bury(settlement, body, isLost);
+        this.complaint = undefined;
+        return true;
+      } catch (error) {
+        if (error instanceof WithdrawnError) return false;
+        this.say(error instanceof Error ? error.message : String(error));
+      }
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      delayMs = Math.min(delayMs * 2, RETRY_MAX_MS);
+    }
+    return false;
+  }
+
+  /** One line per cause, not one per job and try. */
+  private say(complaint: string): void {
+    if (complaint === this.complaint) return;
+    this.complaint = complaint;
+    this.parts.log.warn(
+      `A job of ${this.queueName} can be neither retried nor buried yet: ${complaint}; trying on`,
+    );
+  }
+
+  private get queueName(): string {
+    return this.parts.names.queue(this.parts.address);
+  }
+
+  private async retry(
+    { id, afterSeconds, body }: Extract<Settlement, { kind: 'retry' }>,
+    isLost: () => boolean,
+  ): Promise<void> {
+    const message: BrokerMessage = {
+      exchange: this.parts.names.retryLevel(afterSeconds),
+      routingKey: this.queueName,
+      messageId: id,
+      appId: this.parts.address.partition,
+      contentType: CONTENT_TYPE,
+      body,
+    };
+    if (!this.parts.topology.isRetryLevelDeclared(afterSeconds)) await this.declareLevel(afterSeconds);
+    await this.publishMending(message, isLost, () => this.declareLevel(afterSeconds));
+  }
+
+  private async bury(
+    { id, reason }: Extract<Settlement, { kind: 'bury' }>,
+    body: Buffer,
+    isLost: () => boolean,
+  ): Promise<void> {
+    const message: BrokerMessage = {
+      exchange: DEFAULT_EXCHANGE,
+      routingKey: this.parts.names.buried(this.parts.address),
+      messageId: id ?? randomUUID(),
+      appId: this.parts.address.partition,
+      contentType: id === undefined ? 'application/octet-stream' : CONTENT_TYPE,
+      headers: headersOf(reason),
+      body,
+    };
+    await this.publishMending(message, isLost, () =>
+      this.onConnection((connection) => this.parts.topology.declareQueue(connection, this.parts.address)),
+    );
+  }
+
+  /** Publishes; where the target is missing it is declared, and where the buried queue is full its oldest makes room. */
+  private async publishMending(
+    message: BrokerMessage,
+    isLost: () => boolean,
+    declareTarget: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await this.parts.publisher.publishFollowUp(message, isLost);
+      return;
+    } catch (error) {
+      if (error instanceof UnroutableError) await declareTarget();
+      else if (error instanceof RefusedError) await this.makeRoom(message.routingKey, error);
+      else throw error;
+    }
+    await this.parts.publisher.publishFollowUp(message, isLost);
+  }
+
+  private async makeRoom(queue: string, refusal: RefusedError): Promise<void> {
+    if (queue !== this.parts.names.buried(this.parts.address)) throw refusal;
+    await this.onConnection((connection) =>
+      withChannel(connection, async (channel) => {
+        const oldest = await channel.get(queue, { noAck: false });
+        if (oldest === false) return;
+        const { messageId } = oldest.properties as { messageId?: unknown };
+        this.parts.log.error(
+          `${queue} is full (maxBuriedQueueSize): its oldest job, ${show(String(messageId))}, is dropped to make room: ` +
+            show(oldest.content.toString('utf8')),
+        );
+        channel.ack(oldest);
+      }),
+    );
+  }
+
+  private declareLevel(seconds: number): Promise<void> {
+    return this.onConnection((connection) => this.parts.topology.declareRetryLevel(connection, seconds));
+  }
+
+  private async onConnection(task: (connection: ChannelModel) => Promise<void>): Promise<void> {
+    const connection = this.parts.connection();
+    if (connection === undefined) throw new Error('not connected');
+    await task(connection);
+  }
+}
+
+function headersOf({ type, message, stack }: BuriedReason): Record<string, string | number> {
+  return {
+    'x-roger-reason': type,
+    'x-roger-message': message.slice(0, MAX_MESSAGE_LENGTH),
+    ...(stack === undefined ? {} : { 'x-roger-stack': stack.slice(0, MAX_STACK_LENGTH) }),
+    'x-roger-buried-at': Date.now(),
+  };
+}

@@ -1,0 +1,226 @@
+// A standing order for the jobs of one queue, which comes back by itself after whatever interrupts it.
+import type { ChannelModel } from 'amqplib';
+import { BrokerRefusedError, NotConnectedError, RogerError } from '../../job/errors';
+import type { QueueAddress } from '../../job/names';
+import type { RogerLog } from '../../job/log';
+import type { DeliveryConsumer, Subscription } from '../../transport';
+import type { BrokerConnection } from './broker-connection';
+import { ConsumingChannel } from './consuming-channel';
+import type { FollowUps } from './follow-ups';
+import { within } from './time-limit';
+import type { Topology } from './topology';
+import { ACCESS_REFUSED, replyCode } from './topology';
+
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 10_000;
+/** How often a quiet subscription asks whether it has been forgotten. */
+const WATCH_MS = 10_000;
+/** How long a broker that doesn't answer may hold up a stop or a close. */
+const FAREWELL_MS = 3_000;
+
+export interface SubscriptionParts {
+  readonly queueName: string;
+  readonly connection: BrokerConnection;
+  readonly topology: Topology;
+  readonly followUps: FollowUps;
+  readonly log: RogerLog;
+  /** Told once, when the subscription is closed for good. */
+  readonly onClosed: (subscription: RabbitmqSubscription) => void;
+}
+
+export class RabbitmqSubscription implements Subscription {
+  private channel: ConsumingChannel | undefined;
+  private isStopped = false;
+  private stopped: Promise<'done' | 'late'> | undefined;
+  private retryTimer: NodeJS.Timeout | undefined;
+  private retryDelayMs = RETRY_MIN_MS;
+  /** What was last logged as the reason for not being served. */
+  private complaint: string | undefined;
+  private beginning: Promise<void> = Promise.resolve();
+  private isBeginning = false;
+  private readonly watch: NodeJS.Timeout;
+  private wasForgotten = false;
+
+  constructor(
+    private readonly address: QueueAddress,
+    private prefetch: number,
+    private readonly consumer: DeliveryConsumer,
+    private readonly parts: SubscriptionParts,
+  ) {
+    const { connection } = parts;
+    connection.on('up', this.onUp);
+    connection.on('down', this.onDown);
+    this.watch = setInterval(() => {
+      void this.mendIfForgotten();
+    }, WATCH_MS).unref();
+    if (connection.current === undefined) consumer.waiting(new NotConnectedError(connection.lastFailure));
+    else this.onUp(connection.current);
+  }
+
+  setPrefetch(prefetch: number): void {
+    if (prefetch === this.prefetch) return;
+    this.prefetch = prefetch;
+    // A channel that breaks over it reports itself as lost, and its successor begins with the new prefetch.
+    this.channel?.setPrefetch(prefetch).catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    await (this.stopped ??= this.takeNoMore());
+  }
+
+  async close(): Promise<void> {
+    const answer = await (this.stopped ??= this.takeNoMore());
+    const closed = this.channel?.close();
+    this.channel = undefined;
+    // A broker that hasn't answered the stop doesn't answer this either.
+    if (closed !== undefined && answer === 'done') await within(FAREWELL_MS, closed);
+    this.parts.connection.off('down', this.onDown);
+    this.parts.onClosed(this);
+  }
+
+  private takeNoMore(): Promise<'done' | 'late'> {
+    this.isStopped = true;
+    clearTimeout(this.retryTimer);
+    clearInterval(this.watch);
+    this.parts.connection.off('up', this.onUp);
+    return within(
+      FAREWELL_MS,
+      this.beginning.then(() => this.channel?.stop()),
+    );
+  }
+
+  private readonly onUp = (model: ChannelModel): void => {
+    this.retryDelayMs = RETRY_MIN_MS;
+    this.begin(model);
+  };
+
+  private readonly onDown = (detail: string): void => {
+    clearTimeout(this.retryTimer);
+    this.channel?.lose(detail);
+    if (!this.isStopped) this.consumer.waiting(new NotConnectedError(new Error(detail)));
+  };
+
+  private begin(model: ChannelModel): void {
+    if (this.isStopped) return;
+    this.isBeginning = true;
+    this.beginning = this.openChannel(model)
+      .catch((error: unknown) => {
+        this.beginAgain(model, this.reasonOf(error));
+      })
+      .finally(() => {
+        this.isBeginning = false;
+      });
+  }
+
+  private async openChannel(model: ChannelModel): Promise<void> {
+    await this.parts.topology.declareQueue(model, this.address);
+    if (this.isStopped || this.parts.connection.current !== model) return;
+    const channel = new ConsumingChannel(
+      await model.createChannel(),
+      this.parts.queueName,
+      this.parts.followUps,
+      {
+        onDelivery: (delivery) => {
+          this.consumer.deliver(delivery);
+        },
+        onLost: (detail) => {
+          if (this.channel === channel) this.consumer.lost(detail);
+          this.replaceChannel(model, channel, detail);
+        },
+        onQueueGone: (detail) => {
+          this.replaceChannel(model, channel, detail);
+        },
+        onCancelled: () => {
+          this.say('the broker cancelled the consumer (the queue was deleted or moved)');
+          void this.consumeAgain(model, channel);
+        },
+      },
+    );
+    this.channel = channel;
+    await channel.setPrefetch(this.prefetch);
+    if (channel.isLost) throw new Error('the channel was lost as soon as it was open');
+    this.onConsuming();
+  }
+
+  private replaceChannel(model: ChannelModel, channel: ConsumingChannel, detail: string): void {
+    if (this.channel !== channel) return;
+    this.channel = undefined;
+    // Whoever opens it hears of it too, and knows more of the reason.
+    if (this.isBeginning) return;
+    // Channels fall before their connection does; a turn later it shows which of the two was lost.
+    setImmediate(() => {
+      this.beginAgain(model, new Error(detail));
+    });
+  }
+
+  /**
+   * The queue was deleted, or its node went. What was delivered is still run and settled on the same channel, for nobody
+   * else may have it; the queue is declared again and consumed from.
+   */
+  private async consumeAgain(model: ChannelModel, channel: ConsumingChannel): Promise<void> {
+    if (this.isStopped || this.channel !== channel) return;
+    try {
+      await this.parts.topology.declareQueue(model, this.address);
+      await channel.consumeAgain(this.prefetch);
+      this.onConsuming();
+    } catch (error) {
+      if (channel.isLost) return;
+      this.retryAfter(this.reasonOf(error), () => {
+        void this.consumeAgain(model, channel);
+      });
+    }
+  }
+
+  private async mendIfForgotten(): Promise<void> {
+    const { channel } = this;
+    const isForgotten = (await channel?.isForgotten().catch(() => false)) ?? false;
+    if (this.isStopped || channel === undefined || this.channel !== channel) return;
+    if (isForgotten && this.wasForgotten) {
+      channel.abandon('its jobs do not come');
+    } else if (isForgotten) {
+      this.say('its jobs do not come, so it is subscribed to anew');
+      await channel
+        .consumeAgain(this.prefetch)
+        .then(() => {
+          this.onConsuming();
+        })
+        .catch(() => undefined);
+    }
+    this.wasForgotten = isForgotten;
+  }
+
+  private beginAgain(model: ChannelModel, reason: Error): void {
+    if (this.isStopped || this.parts.connection.current !== model) return;
+    this.retryAfter(reason, () => {
+      if (this.parts.connection.current === model) this.begin(model);
+    });
+  }
+
+  private retryAfter(reason: Error, retry: () => void): void {
+    this.say(reason.message);
+    this.consumer.waiting(reason);
+    clearTimeout(this.retryTimer);
+    this.retryTimer = setTimeout(retry, this.retryDelayMs);
+    this.retryDelayMs = Math.min(this.retryDelayMs * 2, RETRY_MAX_MS);
+  }
+
+  private reasonOf(thrown: unknown): Error {
+    if (!(thrown instanceof RogerError) && replyCode(thrown) === ACCESS_REFUSED)
+      return new BrokerRefusedError(`take jobs from queue ${this.parts.queueName}`, thrown);
+    return thrown instanceof Error ? thrown : new Error(String(thrown));
+  }
+
+  private onConsuming(): void {
+    this.retryDelayMs = RETRY_MIN_MS;
+    if (this.complaint !== undefined) this.parts.log.log(`Queue ${this.parts.queueName} is served again`);
+    this.complaint = undefined;
+    this.consumer.waiting(undefined);
+  }
+
+  /** One line per change, not one per try. */
+  private say(complaint: string): void {
+    if (complaint === this.complaint) return;
+    this.complaint = complaint;
+    this.parts.log.warn(`Queue ${this.parts.queueName} is not served for now: ${complaint}; trying on`);
+  }
+}

@@ -1,0 +1,201 @@
+// Carries jobs over RabbitMQ: puts connection, topology, publisher and subscriptions together.
+import type { Channel, ChannelModel } from 'amqplib';
+import { BrokerRefusedError, NotConnectedError, QueueFullError, QueueNotFoundError } from '../../job/errors';
+import { CONTENT_TYPE } from '../../job/job-codec';
+import type { RogerLog } from '../../job/log';
+import type { QueueAddress } from '../../job/names';
+import type {
+  DeliveryConsumer,
+  OutgoingJob,
+  QueueDepth,
+  Subscription,
+  Transport,
+  TransportState,
+} from '../../transport';
+import { BrokerConnection } from './broker-connection';
+import { BrokerNames } from './broker-names';
+import type { RabbitmqConnectionOptions } from './connection-options';
+import { FollowUps } from './follow-ups';
+import type { BrokerMessage } from './publisher';
+import { Publisher, RefusedError, UnroutableError } from './publisher';
+import { RabbitmqSubscription } from './rabbitmq.subscription';
+import { within } from './time-limit';
+import type { TopologyOptions } from './topology';
+import { ACCESS_REFUSED, NOT_FOUND, replyCode, Topology, withChannel } from './topology';
+
+export interface RabbitmqTransportOptions extends TopologyOptions {
+  readonly connection: RabbitmqConnectionOptions;
+  readonly namespace: string | undefined;
+  readonly enqueueTimeoutMs: number;
+  readonly maxBufferedBytes: number;
+}
+
+/** Two connections: under a memory alarm the broker stops reading from who publishes, and acks must still get through. */
+export class RabbitmqTransport implements Transport {
+  private readonly names: BrokerNames;
+  private readonly topology: Topology;
+  private readonly publishing: BrokerConnection;
+  private readonly consuming: BrokerConnection;
+  private readonly publisher: Publisher;
+  private readonly subscriptions = new Set<RabbitmqSubscription>();
+  private isOpen = false;
+  private isConsuming = false;
+  private isClosed = false;
+
+  constructor(
+    private readonly options: RabbitmqTransportOptions,
+    private readonly log: RogerLog,
+  ) {
+    this.names = new BrokerNames(options.namespace);
+    this.topology = new Topology(this.names, options);
+    this.publishing = new BrokerConnection('publishing', options.connection, log);
+    this.consuming = new BrokerConnection('consuming', options.connection, log);
+    this.publisher = new Publisher(
+      this.publishing,
+      { timeoutMs: options.enqueueTimeoutMs, maxBufferedBytes: options.maxBufferedBytes },
+      log,
+      (connection) => this.topology.redeclare(connection),
+    );
+  }
+
+  describe(): string {
+    return `RabbitMQ ${this.publishing.brokerVersion ?? '(not connected yet)'}`;
+  }
+
+  get state(): TransportState {
+    if (this.isClosed || !this.isOpen) return 'closed';
+    if (this.publishing.blockedReason !== undefined) return 'blocked';
+    const isUp =
+      this.publishing.current !== undefined && (!this.isConsuming || this.consuming.current !== undefined);
+    return isUp ? 'connected' : 'connecting';
+  }
+
+  open(): void {
+    if (this.isClosed) return;
+    this.isOpen = true;
+    this.publishing.open();
+  }
+
+  publish(job: OutgoingJob): Promise<void> {
+    this.open();
+    const message = {
+      exchange: this.names.jobsExchange,
+      routingKey: this.names.queue(job),
+      messageId: job.id,
+      appId: job.partition,
+      contentType: CONTENT_TYPE,
+      body: job.body,
+    };
+    return this.publisher.publish(message, (error) => this.publishAgain(job, message, error));
+  }
+
+  declareQueue(address: QueueAddress): Promise<void> {
+    return this.inTime(this.topology.declareQueue(this.controlConnection(), address));
+  }
+
+  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
+    this.isConsuming = true;
+    this.open();
+    this.consuming.open();
+    const followUps = new FollowUps({
+      address,
+      names: this.names,
+      topology: this.topology,
+      publisher: this.publisher,
+      isClosed: () => this.publisher.isClosed,
+      connection: () => this.consuming.current,
+      log: this.log,
+    });
+    const subscription = new RabbitmqSubscription(address, prefetch, consumer, {
+      queueName: this.names.queue(address),
+      connection: this.consuming,
+      topology: this.topology,
+      followUps,
+      log: this.log,
+      onClosed: (closed) => this.subscriptions.delete(closed),
+    });
+    this.subscriptions.add(subscription);
+    return subscription;
+  }
+
+  async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
+    return this.asking(address, async (channel) => {
+      const queue = await channel.checkQueue(this.names.queue(address));
+      const buried = await channel.checkQueue(this.names.buried(address));
+      return { ready: queue.messageCount, consumers: queue.consumerCount, buried: buried.messageCount };
+    });
+  }
+
+  async purge(address: QueueAddress): Promise<number> {
+    const purged = await this.asking(address, (channel) => channel.purgeQueue(this.names.queue(address)));
+    if (purged === undefined) throw new QueueNotFoundError(address.partition, address.queue);
+    return purged.messageCount;
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    const deadline = Date.now() + timeoutMs;
+    const leftMs = (): number => Math.max(0, deadline - Date.now());
+    const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
+    await within(timeoutMs, Promise.all(subscriptions));
+    await this.publisher.close(leftMs());
+    await Promise.all([this.publishing.close(leftMs()), this.consuming.close(leftMs())]);
+  }
+
+  /** Runs a question about a queue; undefined when the broker has no such queue. */
+  private async asking<T>(
+    address: QueueAddress,
+    question: (channel: Channel) => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await withChannel(this.controlConnection(), question);
+    } catch (error) {
+      if (replyCode(error) === NOT_FOUND) return undefined;
+      if (replyCode(error) === ACCESS_REFUSED)
+        throw new BrokerRefusedError(`use ${this.names.queue(address)}`, error);
+      throw error;
+    }
+  }
+
+  private async publishAgain(address: QueueAddress, message: BrokerMessage, failure: Error): Promise<void> {
+    const { partition, queue } = address;
+    if (failure instanceof UnroutableError) {
+      if (!(await this.rebind(address))) throw new QueueNotFoundError(partition, queue);
+    } else if (!(failure instanceof RefusedError)) {
+      throw failure;
+    }
+    // What is under way to a queue that gets deleted is refused too: only one that refuses twice is full.
+    await this.publisher.publish(message).catch((error: unknown) => {
+      if (error instanceof UnroutableError) throw new QueueNotFoundError(partition, queue);
+      throw error instanceof RefusedError ? new QueueFullError(partition, queue) : error;
+    });
+  }
+
+  /** A queue that exists can be unreachable: the exchange was deleted, its bindings with it. */
+  private async rebind(address: QueueAddress): Promise<boolean> {
+    try {
+      return await this.inTime(this.topology.rebindQueue(this.controlConnection(), address));
+    } catch {
+      // Without the right to bind, or without an answer, it stays what it was: not found.
+      return false;
+    }
+  }
+
+  /** The broker answers no question on a connection that it blocks or that is half-open. */
+  private async inTime<T>(answer: Promise<T>): Promise<T> {
+    if ((await within(this.options.enqueueTimeoutMs, answer)) === 'late') {
+      throw new NotConnectedError(new Error('the broker does not answer'));
+    }
+    return answer;
+  }
+
+  /** Where to declare and ask: the consuming connection is never blocked by an alarm. */
+  private controlConnection(): ChannelModel {
+    const connection = this.consuming.current ?? this.publishing.current;
+    if (connection === undefined) {
+      throw new NotConnectedError(this.publishing.lastFailure);
+    }
+    return connection;
+  }
+}

@@ -1,0 +1,201 @@
+// Declares Roger's queues and exchanges on the broker, each target before what points to it.
+import type { Channel, ChannelModel } from 'amqplib';
+import { BrokerRefusedError, RogerError, TopologyMismatchError } from '../../job/errors';
+import type { QueueAddress } from '../../job/names';
+import type { BrokerNames } from './broker-names';
+import { DEFAULT_EXCHANGE } from './broker-names';
+
+/** Where the limit must not bite: RabbitMQ 4 puts 20 on queues that say nothing, and 3.10 takes no "unlimited". */
+const PRACTICALLY_UNLIMITED_DELIVERIES = 1_000_000_000;
+const PRECONDITION_FAILED = 406;
+export const ACCESS_REFUSED = 403;
+export const NOT_FOUND = 404;
+
+export interface TopologyOptions {
+  readonly deliveryLimit: number;
+  readonly maxBuriedQueueSize: number;
+}
+
+/**
+ * Everything that holds jobs is durable and quorum, and dead-letters at least once: without that, a broker node that
+ * dies at the wrong moment drops what is on its way between two queues.
+ */
+export class Topology {
+  private readonly queues = new Map<string, QueueAddress>();
+  private readonly retryLevels = new Set<number>();
+  private readonly underWay = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly names: BrokerNames,
+    private readonly options: TopologyOptions,
+  ) {}
+
+  /** @throws TopologyMismatchError, BrokerRefusedError */
+  declareQueue(connection: ChannelModel, address: QueueAddress): Promise<void> {
+    return this.once(`declare ${this.names.queue(address)}`, () => this.declareQueueNow(connection, address));
+  }
+
+  private async declareQueueNow(connection: ChannelModel, address: QueueAddress): Promise<void> {
+    const name = this.names.queue(address);
+    const buried = this.names.buried(address);
+    await withChannel(connection, async (channel) => {
+      await this.declareJobsExchange(channel);
+      await naming(
+        `queue ${buried}`,
+        channel.assertQueue(buried, { durable: true, arguments: this.buriedArguments() }),
+      );
+      await naming(
+        `queue ${name}`,
+        channel.assertQueue(name, { durable: true, arguments: this.jobArguments(buried) }),
+      );
+      await naming(`the binding of queue ${name}`, channel.bindQueue(name, this.names.jobsExchange, name));
+    });
+    this.queues.set(name, address);
+  }
+
+  /** @throws TopologyMismatchError, BrokerRefusedError */
+  declareRetryLevel(connection: ChannelModel, seconds: number): Promise<void> {
+    return this.once(`declare level ${seconds}`, () => this.declareRetryLevelNow(connection, seconds));
+  }
+
+  private async declareRetryLevelNow(connection: ChannelModel, seconds: number): Promise<void> {
+    const name = this.names.retryLevel(seconds);
+    await withChannel(connection, async (channel) => {
+      await this.declareJobsExchange(channel);
+      await naming(
+        `queue ${name}`,
+        channel.assertQueue(name, { durable: true, arguments: this.retryArguments(seconds) }),
+      );
+      // An exchange before the queue lets a message keep the routing key that leads it home when its time is over.
+      await naming(`exchange ${name}`, channel.assertExchange(name, 'fanout', { durable: true }));
+      await channel.bindQueue(name, name, '');
+    });
+    this.retryLevels.add(seconds);
+  }
+
+  /**
+   * Binds a queue that exists again, for the case that the jobs exchange was deleted and declared anew.
+   * @returns false when there is no such queue.
+   */
+  rebindQueue(connection: ChannelModel, address: QueueAddress): Promise<boolean> {
+    const name = this.names.queue(address);
+    return this.once(`bind ${name}`, () => this.rebindQueueNow(connection, name));
+  }
+
+  private async rebindQueueNow(connection: ChannelModel, name: string): Promise<boolean> {
+    try {
+      await withChannel(connection, async (channel) => {
+        await channel.checkQueue(name);
+        await channel.bindQueue(name, this.names.jobsExchange, name);
+      });
+      return true;
+    } catch (error) {
+      if (replyCode(error) === NOT_FOUND) return false;
+      throw error;
+    }
+  }
+
+  isRetryLevelDeclared(seconds: number): boolean {
+    return this.retryLevels.has(seconds);
+  }
+
+  /** Declares again all that this process has declared before: after something was found missing. */
+  async redeclare(connection: ChannelModel): Promise<void> {
+    await withChannel(connection, (channel) => this.declareJobsExchange(channel));
+    for (const address of this.queues.values()) await this.declareQueue(connection, address);
+    for (const seconds of this.retryLevels) await this.declareRetryLevel(connection, seconds);
+  }
+
+  /** A thousand jobs that meet the same missing queue ask for it once: each asking takes a channel. */
+  private async once<T>(what: string, task: () => Promise<T>): Promise<T> {
+    const running = this.underWay.get(what) as Promise<T> | undefined;
+    if (running !== undefined) return running;
+    const started = task().finally(() => this.underWay.delete(what));
+    this.underWay.set(what, started);
+    return started;
+  }
+
+  private async declareJobsExchange(channel: Channel): Promise<void> {
+    const exchange = this.names.jobsExchange;
+    await naming(`exchange ${exchange}`, channel.assertExchange(exchange, 'direct', { durable: true }));
+  }
+
+  private jobArguments(buried: string): Record<string, unknown> {
+    return {
+      'x-queue-type': 'quorum',
+      'x-delivery-limit': this.options.deliveryLimit,
+      'x-dead-letter-exchange': DEFAULT_EXCHANGE,
+      'x-dead-letter-routing-key': buried,
+      'x-dead-letter-strategy': 'at-least-once',
+      'x-overflow': 'reject-publish',
+    };
+  }
+
+  private buriedArguments(): Record<string, unknown> {
+    return {
+      'x-queue-type': 'quorum',
+      'x-delivery-limit': PRACTICALLY_UNLIMITED_DELIVERIES,
+      'x-max-length': this.options.maxBuriedQueueSize,
+      'x-overflow': 'reject-publish',
+    };
+  }
+
+  private retryArguments(seconds: number): Record<string, unknown> {
+    return {
+      'x-queue-type': 'quorum',
+      'x-delivery-limit': PRACTICALLY_UNLIMITED_DELIVERIES,
+      'x-message-ttl': seconds * 1000,
+      'x-dead-letter-exchange': this.names.jobsExchange,
+      'x-dead-letter-strategy': 'at-least-once',
+      'x-overflow': 'reject-publish',
+    };
+  }
+}
+
+/**
+ * Runs a task on a channel of its own: the broker closes a channel on the first thing it doesn't like, and that must
+ * not hit one that carries jobs.
+ */
+export async function withChannel<T>(
+  connection: ChannelModel,
+  task: (channel: Channel) => Promise<T>,
+): Promise<T> {
+  const channel = await connection.createChannel();
+  let failure: Error | undefined;
+  channel.on('error', (error: Error) => {
+    failure = error;
+  });
+  // amqplib's close() never settles when the connection is lost under it; the event comes either way.
+  const closed = new Promise<void>((resolve) => channel.once('close', resolve));
+  try {
+    return await task(channel);
+  } catch (error) {
+    // The channel's own reason says more than "no reply will be forthcoming"; what was already explained stays.
+    throw error instanceof RogerError ? error : (failure ?? error);
+  } finally {
+    channel.close().catch(() => undefined);
+    await closed;
+  }
+}
+
+/** The AMQP reply code of an error, where it has one. */
+export function replyCode(error: unknown): number | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+}
+
+async function naming(object: string, declaration: Promise<unknown>): Promise<void> {
+  try {
+    await declaration;
+  } catch (error) {
+    if (replyCode(error) === PRECONDITION_FAILED)
+      throw new TopologyMismatchError(object, detailOf(error), error);
+    if (replyCode(error) === ACCESS_REFUSED) throw new BrokerRefusedError(`declare ${object}`, error);
+    throw error;
+  }
+}
+
+/** RabbitMQ names the argument between quotes: `inequivalent arg 'x-max-length' for queue … received … current is …`. */
+function detailOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return /inequivalent arg.*?(?="?$)/s.exec(text)?.[0] ?? text;
+}

@@ -1,0 +1,238 @@
+// The life of a delivery: what cannot run is kept with its bytes and its reason, and nothing of it is logged raw.
+import { IsInt } from 'class-validator';
+import type { Job } from '../job/job';
+import { encodeJob } from '../job/job-codec';
+import type { JobContext, JobDefinition } from '../job/job-definition';
+import { JobRegistry } from '../job/job-registry';
+import type { RogerLog } from '../job/log';
+import type { Settlement } from '../transport';
+import type { WorkerCallbacks } from './callbacks';
+import { CallbackChain } from './callbacks';
+import { Run } from './run';
+import type { Outcome } from './worker';
+import { Worker } from './worker';
+
+const JOB: Job = {
+  id: 'j1',
+  name: 'mail',
+  partition: 'acme',
+  queue: 'default',
+  args: { n: 1 },
+  attempt: 1,
+  queuedAt: 0,
+};
+const ENVELOPE = JSON.parse(encodeJob(JOB).toString()) as object;
+
+class Args {
+  @IsInt() n!: number;
+}
+
+class Handler {
+  perform(): void {
+    // The registered `invoke` stands for it.
+  }
+}
+
+/** A node's worker with one job, and all that it did. */
+class Bench {
+  readonly log: string[] = [];
+  readonly settlements: Settlement[] = [];
+  readonly callbacks: CallbackChain;
+  runs = 0;
+  /** What the handler does. */
+  perform: (args: unknown, context: JobContext) => unknown = () => undefined;
+  private readonly worker: Worker;
+
+  constructor(definition: Partial<JobDefinition> = {}) {
+    const keep = (message: string): void => void this.log.push(message);
+    const log: RogerLog = { log: keep, warn: keep, error: keep, debug: keep };
+    const registry = new JobRegistry();
+    this.callbacks = new CallbackChain(log);
+    registry.register({
+      definition: {
+        name: 'mail',
+        jobClass: Handler,
+        queue: 'default',
+        argsClass: undefined,
+        retryable: true,
+        retryLevels: undefined,
+        ...definition,
+      },
+      invoke: (args, context) => {
+        this.runs++;
+        return this.perform(args, context);
+      },
+    });
+    const parts = { registry, callbacks: this.callbacks, retryLevels: [1, 5], maxJobBytes: 1_000, log };
+    this.worker = new Worker({ ...parts, logFor: () => log });
+  }
+
+  run(
+    body: Buffer | string | Job,
+    run = new Run({ partition: 'acme', queue: 'default' }, 0),
+  ): Promise<Outcome> {
+    const bytes = typeof body === 'object' && 'args' in body ? encodeJob(body) : Buffer.from(body);
+    return this.worker.run(
+      { body: bytes, redelivered: false, settle: (settlement) => void this.settlements.push(settlement) },
+      run,
+    );
+  }
+
+  /** The one settlement. */
+  get settlement(): Settlement {
+    const [settlement, ...others] = this.settlements;
+    if (settlement === undefined || others.length > 0)
+      throw new Error(`${this.settlements.length} settlements`);
+    return settlement;
+  }
+
+  get retried(): Job {
+    const { settlement } = this;
+    if (settlement.kind !== 'retry') throw new Error(`It was settled by ${settlement.kind}`);
+    return JSON.parse(settlement.body.toString()) as Job;
+  }
+}
+
+describe('what cannot run', () => {
+  const wire = (fields: object): string => JSON.stringify({ ...ENVELOPE, ...fields });
+
+  test.each<[what: string, body: string | Buffer, type: string, id: string | undefined]>([
+    ['an empty message', '', 'ROGER_MALFORMED_JOB', undefined],
+    ['null', 'null', 'ROGER_MALFORMED_JOB', undefined],
+    ['bad UTF-8', Buffer.from([0x7b, 0xff]), 'ROGER_MALFORMED_JOB', undefined],
+    ['a truncated job', wire({}).slice(0, -5), 'ROGER_MALFORMED_JOB', undefined],
+    ['a job larger than allowed', wire({ args: 'x'.repeat(1_000) }), 'ROGER_MALFORMED_JOB', undefined],
+    ['a job of a later version', wire({ v: 2 }), 'ROGER_MALFORMED_JOB', undefined],
+    ['control characters for an id', wire({ id: '\u001b[31m\r\n\u009b' }), 'ROGER_MALFORMED_JOB', undefined],
+    ['attempt -1', wire({ attempt: -1 }), 'ROGER_MALFORMED_JOB', undefined],
+    ['__proto__ in the args', wire({}).replace('"n"', '"__proto__"'), 'ROGER_MALFORMED_JOB', undefined],
+    ['a job of another partition', wire({ partition: 'umbrella' }), 'ROGER_MISROUTED_JOB', undefined],
+    ['a job of another queue', wire({ queue: 'mail' }), 'ROGER_MISROUTED_JOB', undefined],
+    ['a job that fails its DTO', wire({ args: { n: 'x' } }), 'ROGER_INVALID_JOB_ARGS', 'j1'],
+    ['an unknown job handed on too often', wire({ name: 'nobody', handedOn: 14 }), 'ROGER_UNKNOWN_JOB', 'j1'],
+  ])(
+    '%s is buried with the reason; callbacks get its bytes; nothing is logged raw',
+    async (_what, body, type, id) => {
+      const bench = new Bench({ argsClass: Args });
+      const buried: unknown[] = [];
+      const callbacks: WorkerCallbacks = {
+        onBuried: ({ job, body: bytes, error, partition, queue }) =>
+          buried.push([
+            job?.id,
+            bytes.equals(Buffer.from(body as string)),
+            error.name.length > 0,
+            partition,
+            queue,
+          ]),
+      };
+      bench.callbacks.add(callbacks);
+      expect(await bench.run(body)).toBe('buried');
+      expect(bench.runs).toBe(0);
+      expect(bench.settlement).toMatchObject({ kind: 'bury', id, reason: { type } });
+      expect(buried).toEqual([[id, true, true, 'acme', 'default']]);
+      expect(bench.log).toHaveLength(1);
+      expect(bench.log[0]).not.toMatch(/\p{Cc}/u);
+    },
+  );
+
+  test.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])(
+    'a job named %s is as unknown as any other',
+    async (name) => {
+      const bench = new Bench();
+      expect(await bench.run({ ...JOB, name })).toBe('handedOn');
+      expect(bench.runs).toBe(0);
+    },
+  );
+
+  test('an unknown job is handed on with a count, unchanged otherwise, and mentioned once', async () => {
+    const bench = new Bench();
+    expect(await bench.run({ ...JOB, name: 'nobody' })).toBe('handedOn');
+    expect(bench.retried).toEqual({ ...ENVELOPE, name: 'nobody', handedOn: 1 });
+    const again = encodeJob(bench.retried);
+    bench.settlements.length = 0;
+    expect(await bench.run(again)).toBe('handedOn');
+    expect(bench.retried).toMatchObject({ handedOn: 2, attempt: 1 });
+    expect(bench.log).toEqual([
+      'Job nobody j1 is not known on this node; it is handed on to others for some minutes',
+    ]);
+  });
+});
+
+describe('what runs', () => {
+  test('and ends well is done', async () => {
+    const bench = new Bench();
+    expect(await bench.run(JOB)).toBe('done');
+    expect(bench.settlement).toEqual({ kind: 'done' });
+    expect(bench.log).toEqual([]);
+  });
+
+  test('and fails comes back with the next attempt after its level, unchanged otherwise', async () => {
+    const bench = new Bench();
+    bench.perform = () => Promise.reject(new Error('no net'));
+    expect(await bench.run({ ...JOB, attempt: 2 })).toBe('retried');
+    expect(bench.settlement).toMatchObject({ kind: 'retry', id: 'j1', afterSeconds: 5 });
+    expect(bench.retried).toEqual({ ...ENVELOPE, attempt: 3 });
+    expect(bench.log).toEqual(['Job mail j1 failed in attempt 2: no net; again in 5 s']);
+  });
+
+  test('comes back with the args that it came with, whatever its handler did to them', async () => {
+    const bench = new Bench();
+    bench.perform = (args) => {
+      Object.assign(args as object, { n: 2, at: new Date(), loop: args });
+      throw new Error('x');
+    };
+    expect(await bench.run(JOB)).toBe('retried');
+    expect(bench.retried).toEqual({ ...ENVELOPE, attempt: 2 });
+  });
+
+  test('keeps what a newer producer has added', async () => {
+    const bench = new Bench();
+    bench.perform = () => Promise.reject(new Error('x'));
+    await bench.run(JSON.stringify({ ...ENVELOPE, color: 'red' }));
+    expect(bench.retried).toEqual({ ...ENVELOPE, attempt: 2, color: 'red' });
+  });
+
+  test('and fails after its last level is buried, with code or name, message and stack', async () => {
+    const bench = new Bench();
+    bench.perform = () => Promise.reject(new RangeError('too far'));
+    expect(await bench.run({ ...JOB, attempt: 3 })).toBe('buried');
+    expect(bench.settlement).toEqual({
+      kind: 'bury',
+      id: 'j1',
+      reason: {
+        type: 'RangeError',
+        message: 'too far',
+        stack: expect.stringContaining('RangeError') as string,
+      },
+    });
+  });
+
+  test('and fails without being retryable is over', async () => {
+    const bench = new Bench({ retryable: false });
+    bench.perform = () => Promise.reject(new Error('x'));
+    expect(await bench.run(JOB)).toBe('failed');
+    expect(bench.settlement).toEqual({ kind: 'done' });
+  });
+
+  test('is settled once, after all callbacks have ended, however they end', async () => {
+    const bench = new Bench();
+    bench.callbacks.add({
+      beforeRun: () => Promise.reject(new Error('x')),
+      afterRun: () => {
+        expect(bench.settlements).toEqual([]);
+        throw new Error('x');
+      },
+    });
+    expect(await bench.run(JOB)).toBe('done');
+    expect(bench.settlement).toEqual({ kind: 'done' });
+  });
+
+  test('with an unusual error is never logged over two lines by Roger itself', async () => {
+    const bench = new Bench();
+    bench.perform = () => {
+      throw 'a\u001b[2J\r\nb'; // eslint-disable-line @typescript-eslint/only-throw-error
+    };
+    await bench.run(JOB);
+    expect(bench.log[0]).not.toMatch(/\p{Cc}/u);
+  });
+});

@@ -1,0 +1,165 @@
+// Every enqueue settles in bounded time, with an error that says what to do, and whether the job may have arrived.
+import { connect } from 'amqplib';
+import {
+  BrokerUnavailableError,
+  EnqueueBufferFullError,
+  QueueNotFoundError,
+  RogerJob,
+  type JobHandler,
+} from 'nestjs-roger';
+import { served, startApp } from './support/app';
+import { sharedBrokerUri, uniquePartition } from './support/broker';
+import { TcpProxy } from './support/tcp-proxy';
+
+@RogerJob({ name: 'idle' })
+class Idle implements JobHandler<{ n: number; text?: string }> {
+  perform(): void {
+    // Nobody runs it: the apps of this file only enqueue.
+  }
+}
+
+const connection = { uri: sharedBrokerUri() };
+
+/** A queue that a worker has declared, and nobody serves. */
+async function declared(): Promise<string> {
+  const partition = uniquePartition();
+  const worker = await startApp({ connection, partitions: { [partition]: { default: 1 } } });
+  await served(worker, partition);
+  await worker.close();
+  return partition;
+}
+
+async function refusalOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+test('a job for a queue that nobody declared is refused, by name, and goes nowhere', async () => {
+  const partition = await declared();
+  const { jobs } = await startApp({ connection, mode: 'producer' });
+  const refusal = await refusalOf(jobs.enqueue(Idle, { n: 1 }, { partition, queue: 'misspelt' }));
+  expect(refusal).toBeInstanceOf(QueueNotFoundError);
+  expect(refusal).toMatchObject({ partition, queue: 'misspelt' });
+  await expect(jobs.enqueue(Idle, { n: 1 }, { partition })).resolves.toMatchObject({ status: 'enqueued' });
+});
+
+test('a thousand jobs for a missing queue are refused one by one, and the connection lives', async () => {
+  const { jobs } = await startApp({ connection, mode: 'producer' });
+  const partition = uniquePartition();
+  const { enqueued, failures } = await jobs.enqueueMany(
+    Idle,
+    Array.from({ length: 1_000 }, (_, n) => ({ n })),
+    { partition },
+  );
+  expect(enqueued).toBe(0);
+  expect(failures.map(({ index }) => index)).toEqual(Array.from({ length: 1_000 }, (_, n) => n));
+  for (const { error } of failures) expect(error).toBeInstanceOf(QueueNotFoundError);
+  const there = await declared();
+  await expect(jobs.enqueue(Idle, { n: 1 }, { partition: there })).resolves.toMatchObject({
+    status: 'enqueued',
+  });
+});
+
+test('a queue that the options name is declared by the first enqueue, before any worker', async () => {
+  const partition = uniquePartition();
+  const { jobs, info } = await startApp({
+    connection,
+    mode: 'producer',
+    partitions: { [partition]: { mail: 5 } },
+  });
+  await jobs.enqueue(Idle, { n: 1 }, { partition, queue: 'mail' });
+  expect(await info.queueDepth(partition, 'mail')).toMatchObject({ ready: 1 });
+});
+
+test('while the broker is away, enqueue waits its time limit and says that the job was not sent', async () => {
+  const proxy = await TcpProxy.before(sharedBrokerUri());
+  const { uri } = proxy;
+  await proxy.close();
+  const { jobs } = await startApp({ connection: { uri }, mode: 'producer', enqueueTimeoutMs: 700 });
+  const begunAt = performance.now();
+  const refusal = await refusalOf(jobs.enqueue(Idle, { n: 1 }, { partition: 'acme' }));
+  const tookMs = performance.now() - begunAt;
+  expect(refusal).toBeInstanceOf(BrokerUnavailableError);
+  expect(refusal).toMatchObject({ maybeEnqueued: false });
+  expect(tookMs).toBeGreaterThan(650);
+  expect(tookMs).toBeLessThan(2_000);
+});
+
+test('when the confirm does not come back, enqueue says that the job may have arrived, and it has', async () => {
+  const partition = await declared();
+  const proxy = await TcpProxy.before(sharedBrokerUri());
+  const { jobs } = await startApp({
+    connection: { uri: proxy.uri, heartbeatSeconds: 30 },
+    mode: 'producer',
+    enqueueTimeoutMs: 1_000,
+  });
+  await jobs.enqueue(Idle, { n: 1 }, { partition });
+  proxy.silence('down');
+  const refusal = await refusalOf(jobs.enqueue(Idle, { n: 2 }, { partition, id: 'doubtful' }));
+  expect(refusal).toMatchObject({ code: 'ROGER_BROKER_UNAVAILABLE', maybeEnqueued: true });
+
+  const observer = await connect(connection.uri);
+  const channel = await observer.createChannel();
+  const ids = [];
+  for (let message = await channel.get(`${partition}-default`); message !== false;) {
+    ids.push(String(message.properties.messageId));
+    message = await channel.get(`${partition}-default`);
+  }
+  expect(ids).toContain('doubtful');
+  await observer.close();
+  await proxy.close();
+});
+
+test('enqueueMany does not wait for the time limit job by job while the broker stays away', async () => {
+  const proxy = await TcpProxy.before(sharedBrokerUri());
+  const { uri } = proxy;
+  await proxy.close();
+  const { jobs } = await startApp({ connection: { uri }, mode: 'producer', enqueueTimeoutMs: 500 });
+  const begunAt = performance.now();
+  const { enqueued, failures } = await jobs.enqueueMany(
+    Idle,
+    Array.from({ length: 20_000 }, (_, n) => ({ n })),
+    { partition: 'acme' },
+  );
+  expect(performance.now() - begunAt).toBeLessThan(5_000);
+  expect(enqueued).toBe(0);
+  expect(failures).toHaveLength(20_000);
+});
+
+test('jobs that wait for the broker take no more memory than allowed: the rest is refused at once', async () => {
+  const proxy = await TcpProxy.before(sharedBrokerUri());
+  const { uri } = proxy;
+  await proxy.close();
+  const { jobs } = await startApp({
+    connection: { uri },
+    mode: 'producer',
+    enqueueTimeoutMs: 1_000,
+    maxBufferedBytes: 100_000,
+  });
+  const refusals = await Promise.all(
+    Array.from({ length: 300 }, (_, n) => refusalOf(jobs.enqueue(Idle, { n }, { partition: 'acme' }))),
+  );
+  const full = refusals.filter((error) => error instanceof EnqueueBufferFullError);
+  expect(full.length).toBeGreaterThan(100);
+  expect(refusals.length - full.length).toBeGreaterThan(100);
+});
+
+test('enqueueMany takes a hundred thousand jobs from a generator in bounded memory', async () => {
+  const partition = await declared();
+  const { jobs, info } = await startApp({ connection, mode: 'producer' });
+  let peak = 0;
+  const base = process.memoryUsage().heapUsed;
+  function* many(): Generator<{ n: number; text: string }> {
+    for (let n = 0; n < 100_000; n++) {
+      if (n % 1_000 === 0) peak = Math.max(peak, process.memoryUsage().heapUsed - base);
+      yield { n, text: 'x'.repeat(500) };
+    }
+  }
+  const { enqueued, failures } = await jobs.enqueueMany(Idle, many(), { partition });
+  expect({ enqueued, failures }).toEqual({ enqueued: 100_000, failures: [] });
+  expect((await info.queueDepth(partition, 'default'))?.ready).toBe(100_000);
+  // All of them at once would take more than 150 MB.
+  expect(peak / 1024 / 1024).toBeLessThan(120);
+});

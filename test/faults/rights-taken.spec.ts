@@ -1,0 +1,98 @@
+// Rights that are taken from a running app: it is told so in time, once in the log, and goes on when they are back.
+import { startPrivateRabbitmq } from 'private-rabbitmq';
+import type { PrivateRabbitmq } from 'private-rabbitmq';
+import { BrokerRefusedError, BrokerUnavailableError } from 'nestjs-roger';
+import { eventually, served, startApp } from '../support/app';
+import { uniquePartition } from '../support/broker';
+import { Sightings } from '../support/sightings';
+import { TcpProxy } from '../support/tcp-proxy';
+import { Work } from '../support/work';
+
+let broker: PrivateRabbitmq;
+let proxy: TcpProxy;
+
+beforeAll(async () => {
+  broker = await startPrivateRabbitmq();
+  proxy = await TcpProxy.before(broker.uri);
+  await broker.ctl('add_user', 'app', 'word');
+});
+afterAll(async () => {
+  await proxy.close();
+  await broker.stop();
+});
+beforeEach(() => grant('.*', '.*', '.*'));
+
+async function grant(configure: string, write: string, read: string): Promise<void> {
+  await broker.ctl('set_permissions', 'app', configure, write, read);
+}
+
+function ownUri(): string {
+  return proxy.uri.replace('guest:guest', 'app:word');
+}
+
+/** Cuts the connections and waits until as many have come anew: a channel remembers what its user may do, a fresh one asks. */
+async function reconnect(connections: number): Promise<void> {
+  const { accepted } = proxy;
+  proxy.cut();
+  await eventually('new connections', () => proxy.accepted === accepted + connections);
+}
+
+test('a producer that may no longer write is told so within its time limit, and enqueues again when it may', async () => {
+  const partition = uniquePartition();
+  const app = await startApp({
+    connection: { uri: ownUri() },
+    mode: 'producer',
+    partitions: { [partition]: { default: 1 } },
+    enqueueTimeoutMs: 1_000,
+  });
+  await app.jobs.enqueue(Work, {}, { partition, id: 'before' });
+  await grant('.*', '^$', '.*');
+  await reconnect(1);
+  await eventually('the connection to be back', () => app.info.transportInfo().state === 'connected');
+
+  for (const id of ['during-1', 'during-2']) {
+    const begunAt = performance.now();
+    const refusal = await app.jobs.enqueue(Work, {}, { partition, id }).catch((error: unknown) => error);
+    expect(performance.now() - begunAt).toBeLessThan(1_500);
+    expect(refusal).toBeInstanceOf(BrokerUnavailableError);
+    expect((refusal as Error).message).toMatch(/ACCESS_REFUSED.*roger\.jobs/);
+  }
+  await grant('.*', '.*', '.*');
+  await eventually('enqueueing to work again', () =>
+    app.jobs.enqueue(Work, {}, { partition, id: 'after' }).then(
+      () => true,
+      () => false,
+    ),
+  );
+  expect(app.log.messages('warn', 'error').filter((line) => line.includes('ACCESS_REFUSED'))).toHaveLength(1);
+});
+
+test.each([
+  ['the jobs exchange', '.*-default'],
+  ['its queues', 'roger.jobs'],
+])(
+  'a partition that may no longer read %s waits with the reason, and is served when it may',
+  async (_, readable) => {
+    const partition = uniquePartition();
+    const sightings = new Sightings();
+    const app = await startApp(
+      { connection: { uri: ownUri() }, partitions: { [partition]: { default: 1 } } },
+      [Work, sightings.of('worker')],
+    );
+    await served(app, partition);
+    await grant('.*', '.*', readable);
+    await reconnect(2);
+    const reason = (): Error | undefined => app.partitions.queues(partition)[0]?.waitingFor;
+    await eventually('the reason to be known', () => reason() instanceof BrokerRefusedError);
+
+    await grant('.*', '.*', '.*');
+    await served(app, partition);
+    await app.jobs.enqueue(Work, {}, { partition, id: 'after' });
+    await sightings.ended(['after']);
+    const lines = app.log.messages('log', 'warn', 'error').filter((line) => line.startsWith('Queue '));
+    expect(lines).toEqual([
+      expect.stringMatching(/is not served for now: The broker does not let this user/),
+      `Queue ${partition}-default is served again`,
+    ]);
+  },
+);

@@ -1,0 +1,125 @@
+// A process of its own that runs an app with Roger, so that a test can kill it.
+import type { ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { join } from 'node:path';
+import type { RogerModuleOptions } from 'nestjs-roger';
+import type { Sightings } from './sightings';
+import { within } from './within';
+import type { Sighting } from './work';
+
+/** What the child is told. */
+export type Order = 'close';
+
+/** What the child tells. */
+export type Report =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'sighting'; readonly sighting: Sighting }
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'line'; readonly level: string; readonly message: string };
+
+/** How a process ended. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ChildAppOptions {
+  /** Its name in the sightings. */
+  readonly node: string;
+  readonly roger: RogerModuleOptions;
+  readonly sightings: Sightings;
+  /** Resolve the start before the app serves its partitions. @default false */
+  readonly isStartEnough?: boolean;
+}
+
+const ROOT = join(__dirname, '../..');
+const children = new Set<ChildApp>();
+
+afterEach(async () => {
+  await Promise.all([...children].map((child) => child.kill()));
+});
+
+export class ChildApp {
+  /** Settles when the process has ended, however. */
+  readonly exited: Promise<Exit>;
+  readonly lines: string[] = [];
+  private onReport: (report: Report) => void = () => undefined;
+  private stderr = '';
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly options: ChildAppOptions,
+  ) {
+    this.exited = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        children.delete(this);
+        resolve({ code, signal });
+      });
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    child.on('message', (report: Report) => {
+      if (report.kind === 'sighting') options.sightings.add(report.sighting);
+      if (report.kind === 'line') this.lines.push(`${report.level} ${report.message}`);
+      this.onReport(report);
+    });
+    children.add(this);
+  }
+
+  /** Resolves when the child's app runs and serves its partitions. */
+  static async start(options: ChildAppOptions): Promise<ChildApp> {
+    const settings = JSON.stringify({
+      node: options.node,
+      roger: options.roger,
+      isStartEnough: options.isStartEnough ?? false,
+    });
+    const child = fork(join(__dirname, 'child-program.ts'), [settings], {
+      cwd: ROOT,
+      execArgv: ['-r', '@swc-node/register'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    const app = new ChildApp(child, options);
+    await app.report('started', 30_000);
+    return app;
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** Sends the signal; resolves when the process is gone. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL', limitMs?: number): Promise<Exit> {
+    this.child.kill(signal);
+    return this.gone(limitMs);
+  }
+
+  /** Tells the child to close its app; resolves when it has. */
+  async close(): Promise<void> {
+    const closed = this.report('closed');
+    this.child.send('close' satisfies Order);
+    await closed;
+  }
+
+  /** Resolves when the process has ended by itself. */
+  gone(limitMs?: number): Promise<Exit> {
+    return within(`the process of ${this.options.node} to end`, this.exited, () => this.standing(), limitMs);
+  }
+
+  private report(kind: Report['kind'], limitMs?: number): Promise<void> {
+    const { node } = this.options;
+    const reported = new Promise<void>((resolve, reject) => {
+      this.onReport = (report) => {
+        if (report.kind === kind) resolve();
+      };
+      void this.exited.then(({ code, signal }) => {
+        reject(
+          new Error(`${node} ended with ${code ?? signal ?? '?'} before it reported ${kind}: ${this.stderr}`),
+        );
+      });
+    });
+    return within(`${node} to report ${kind}`, reported, () => this.standing(), limitMs);
+  }
+
+  private standing(): string {
+    return [...this.lines.slice(-10), this.stderr].join('\n');
+  }
+}

@@ -1,0 +1,70 @@
+// A job that does nothing but tell what happens to it, for tests that count runs.
+import { Injectable } from '@nestjs/common';
+import type { JobContext, JobHandler } from 'nestjs-roger';
+import { JobQueue, RogerJob } from 'nestjs-roger';
+
+export interface WorkArgs {
+  /** How long it takes, in ms. */
+  ms?: number;
+  /** Goes on working when its signal says to end. */
+  isStubborn?: boolean;
+  /** How many of its attempts fail. */
+  failures?: number;
+  /** The ids of the jobs that it enqueues, as quick ones, when it has worked. */
+  enqueues?: string[];
+}
+
+/** What happened to a job, and on which node. */
+export interface Sighting {
+  readonly what: 'began' | 'ended' | 'aborted' | 'enqueued';
+  readonly id: string;
+  readonly attempt: number;
+  readonly node: string;
+}
+
+/** Gets all sightings of a node. */
+@Injectable()
+export abstract class Witness {
+  abstract readonly node: string;
+  abstract see(sighting: Sighting): void;
+}
+
+@RogerJob({ name: 'work', retryable: { levels: [1] } })
+export class Work implements JobHandler<WorkArgs> {
+  constructor(
+    private readonly witness: Witness,
+    private readonly jobs: JobQueue,
+  ) {}
+
+  async perform(args: WorkArgs, { job, attempt, signal }: JobContext): Promise<void> {
+    const see = (what: Sighting['what'], id = job.id): void => {
+      this.witness.see({ what, id, attempt, node: this.witness.node });
+    };
+    see('began');
+    await work(args.ms ?? 0, args.isStubborn === true ? undefined : signal);
+    if (signal.aborted) {
+      see('aborted');
+      if (args.isStubborn !== true) throw signal.reason;
+    }
+    for (const id of args.enqueues ?? []) {
+      await this.jobs.enqueue(Work, {}, { partition: job.partition, queue: job.queue, id });
+      see('enqueued', id);
+    }
+    if (attempt <= (args.failures ?? 0)) throw new Error(`failure ${attempt} of ${args.failures ?? 0}`);
+    see('ended');
+  }
+}
+
+/** Resolves after the time, or at once when the signal says to end. */
+function work(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  if (ms === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end);
+  });
+}

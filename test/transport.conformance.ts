@@ -1,0 +1,787 @@
+// What every transport promises, as one exercise that every adapter runs.
+/* eslint-disable jest/no-export -- the adapters' specs import the suite */
+import { QueueNotFoundError, RogerClosedError, RogerError } from '../libs/roger/src/job/errors';
+import type { QueueAddress } from '../libs/roger/src/job/names';
+import type { Delivery, OutgoingJob, Settlement, Subscription, Transport } from '../libs/roger/src/transport';
+import { eventually } from './support/app';
+import { RecordingConsumer, textsOf } from './support/recording-consumer';
+import { within } from './support/within';
+
+/** A broker under test and the processes that use it. One serves all the tests of a suite. */
+export interface TransportFixture {
+  /** Another transport on the same broker, opened: one per simulated process. The suite closes it after the test. */
+  open(): Promise<Transport>;
+  /** A queue that nobody has used, in a partition that nobody has used. */
+  address(): QueueAddress;
+  /** Cuts, hard, all connections of all transports that are open. */
+  cutConnections(): Promise<void>;
+  /** The buried jobs of a queue, the oldest first. */
+  buried(address: QueueAddress): Promise<readonly { readonly body: Buffer; readonly reasonType: string }[]>;
+  /** Lets go of the broker. Called once, when all transports are closed. */
+  close(): Promise<void>;
+}
+
+/** Tests that an adapter can't pass, by their names, with the reason. The reason stands in the report. */
+export type Skips = Readonly<Record<string, string>>;
+
+/**
+ * Declares the suite for one adapter.
+ *
+ * @example
+ * ```ts
+ * describeTransport('memory', () => Promise.resolve(new MemoryFixture()));
+ * ```
+ */
+export function describeTransport(
+  name: string,
+  createFixture: () => Promise<TransportFixture>,
+  skips: Skips = {},
+): void {
+  describe(`the ${name} transport`, () => {
+    const stage = new Stage();
+    const skipped = new Map(Object.entries(skips));
+    const promises: Promises = (promise, exercise) => {
+      const reason = skipped.get(promise);
+      const title = reason === undefined ? promise : `${promise} (skipped: ${reason})`;
+      const declareTest = reason === undefined ? test : test.skip;
+      declareTest(title, () => exercise(stage), TEST_LIMIT_MS);
+      skipped.delete(promise);
+    };
+
+    beforeAll(() => stage.set(createFixture), TEST_LIMIT_MS);
+    afterEach(() => stage.clear(), TEST_LIMIT_MS);
+    afterAll(() => stage.strike(), TEST_LIMIT_MS);
+
+    describe('publishing', () => {
+      publishing(promises);
+    });
+    describe('delivering', () => {
+      delivering(promises);
+    });
+    describe('settling', () => {
+      settling(promises);
+    });
+    describe('losing the connection', () => {
+      losing(promises);
+    });
+    describe('looking and purging', () => {
+      looking(promises);
+    });
+    describe('ending', () => {
+      ending(promises);
+    });
+
+    const unknown = [...skipped.keys()];
+    if (unknown.length > 0) throw new Error(`No such tests to skip: ${unknown.join('; ')}`);
+  });
+}
+
+/** Above the patience of the single waits, so that these speak first. */
+const TEST_LIMIT_MS = 60_000;
+
+type Promises = (promise: string, exercise: (stage: Stage) => Promise<void>) => void;
+
+const DONE: Settlement = { kind: 'done' };
+const HAND_BACK: Settlement = { kind: 'handBack' };
+const BURY = {
+  kind: 'bury',
+  id: 'a',
+  reason: { type: 'TypeError', message: 'no mailbox' },
+} as const satisfies Settlement;
+
+function publishing(promises: Promises): void {
+  promises('a job whose publish resolved is delivered', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, 'a');
+    const consumer = new RecordingConsumer();
+    transport.consume(address, 1, consumer);
+    const delivery = await consumer.delivery(1);
+    expect(delivery.body.toString()).toBe('a');
+    expect(delivery.redelivered).toBe(false);
+  });
+
+  promises('a job published by one process is delivered to another', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const other = await stage.open();
+    other.consume(address, 1, consumer);
+    await publish(transport, address, 'a');
+    await consumer.first(1);
+    expect(consumer.texts).toEqual(['a']);
+  });
+
+  promises('a job outlives the process that published it', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, 'a');
+    await closeTransport(transport);
+    await expectQueueToHold(stage, address, ['a']);
+  });
+
+  promises('a publish to a queue that nobody declared is refused with QueueNotFoundError', async (stage) => {
+    const transport = await stage.open();
+    const address = stage.address();
+    const refused = publish(transport, address, 'a');
+    await expect(refused).rejects.toThrow(QueueNotFoundError);
+    await expect(refused).rejects.toMatchObject(address);
+  });
+
+  promises('a thousand publishes at once all resolve and each is delivered exactly once', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const texts = numbered(1000);
+    await publish(transport, address, ...texts);
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    const subscription = transport.consume(address, 100, consumer);
+    await consumer.first(texts.length);
+    await close(subscription);
+    expect([...consumer.texts].sort()).toEqual([...texts].sort());
+    await expectQueueToHold(stage, address, []);
+  });
+
+  promises('bodies of any bytes arrive unchanged', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    const bodies = [
+      Buffer.alloc(0),
+      Buffer.from([0xff, 0xfe, 0x00, 0xc0, 0x80]),
+      everyByte,
+      Buffer.from('{"ä":"🚀"}'),
+      Buffer.alloc(300_000, everyByte),
+    ];
+    for (const body of bodies) await within('a publish', transport.publish({ ...address, id: 'a', body }));
+    const consumer = new RecordingConsumer();
+    transport.consume(address, bodies.length, consumer);
+    const deliveries = await consumer.first(bodies.length);
+    expect(deliveries.map(({ body }, index) => bodies[index]?.equals(body))).toEqual(bodies.map(() => true));
+  });
+
+  promises('declaring a queue again leaves its jobs where they are', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, 'a');
+    await declare(transport, address);
+    await declare(await stage.open(), address);
+    await expectQueueToHold(stage, address, ['a']);
+  });
+}
+
+function delivering(promises: Promises): void {
+  promises('consuming declares the queue first', async (stage) => {
+    const transport = await stage.open();
+    const address = stage.address();
+    const consumer = new RecordingConsumer();
+    transport.consume(address, 1, consumer);
+    await consumer.taking();
+    await publish(transport, address, 'a');
+    await consumer.first(1);
+    expect(consumer.texts).toEqual(['a']);
+  });
+
+  promises('jobs of one queue come in the order they were published', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const texts = numbered(200);
+    const consumer = new RecordingConsumer(settleSoonAs(DONE));
+    transport.consume(address, 7, consumer);
+    await publish(transport, address, ...texts);
+    await consumer.first(texts.length);
+    expect(consumer.texts).toEqual(texts);
+  });
+
+  promises('at most `prefetch` deliveries are unsettled at a time', async (stage) => {
+    const { transport, address } = await stage.queue();
+    let unsettled = 0;
+    let most = 0;
+    const consumer = new RecordingConsumer((delivery) => {
+      most = Math.max(most, ++unsettled);
+      setImmediate(() => {
+        unsettled--;
+        delivery.settle(DONE);
+      });
+    });
+    await publish(transport, address, ...numbered(200));
+    transport.consume(address, 3, consumer);
+    await consumer.first(200);
+    expect(most).toBe(3);
+  });
+
+  promises('what exceeds `prefetch` stays in the queue, for others', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const greedy = new RecordingConsumer();
+    transport.consume(address, 3, greedy);
+    await publish(transport, address, ...numbered(10));
+    await greedy.first(3);
+    const other = new RecordingConsumer();
+    (await stage.open()).consume(address, 7, other);
+    await other.first(7);
+    expect(greedy.texts).toEqual(numbered(3));
+  });
+
+  promises(
+    "two subscriptions of one queue share its jobs; one that is full doesn't hold up the other",
+    async (stage) => {
+      const { transport, address } = await stage.queue();
+      const slow = new RecordingConsumer();
+      const quick = new RecordingConsumer(settleAs(DONE));
+      transport.consume(address, 1, slow);
+      (await stage.open()).consume(address, 5, quick);
+      await Promise.all([slow.taking(), quick.taking()]);
+      const texts = numbered(20);
+      await publish(transport, address, ...texts);
+      await Promise.all([slow.first(1), quick.first(19)]);
+      expect([...slow.texts, ...quick.texts].sort()).toEqual([...texts].sort());
+    },
+  );
+
+  promises('setPrefetch lets more jobs come while deliveries are unsettled', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 2, consumer);
+    await publish(transport, address, ...numbered(10));
+    await consumer.first(2);
+    subscription.setPrefetch(5);
+    await consumer.first(5);
+    const rest = new RecordingConsumer();
+    (await stage.open()).consume(address, 5, rest);
+    await rest.first(5);
+    expect(consumer.texts).toEqual(numbered(5));
+  });
+
+  promises('setPrefetch lets no job come until fewer are unsettled than it says', async (stage) => {
+    const { transport, address } = await stage.queue();
+    let settled = 0;
+    const unsettledAtArrival: number[] = [];
+    const consumer: RecordingConsumer = new RecordingConsumer(() => {
+      unsettledAtArrival.push(consumer.deliveries.length - settled);
+    });
+    const settle = (delivery: Delivery): void => {
+      settled++;
+      delivery.settle(DONE);
+    };
+    const subscription = transport.consume(address, 5, consumer);
+    await publish(transport, address, ...numbered(10));
+    const early = await consumer.first(5);
+    subscription.setPrefetch(1);
+    for (const delivery of early) settle(delivery);
+    for (let n = 6; n <= 10; n++) settle(await consumer.delivery(n));
+    expect(unsettledAtArrival).toEqual([1, 2, 3, 4, 5, 1, 1, 1, 1, 1]);
+    expect(consumer.texts).toEqual(numbered(10));
+    expect(consumer.losses).toEqual([]);
+  });
+
+  promises("queues of two partitions with alike names don't mix", async (stage) => {
+    const { transport, address: own } = await stage.queue();
+    const addresses = [
+      { partition: `${own.partition}-b`, queue: 'c' },
+      { partition: own.partition, queue: 'b_c' },
+      { partition: `${own.partition}_b`, queue: 'c' },
+      { partition: own.partition, queue: 'c' },
+      { partition: `${own.partition}-b_c`, queue: own.queue },
+    ];
+    const consumers = addresses.map(() => new RecordingConsumer(settleAs(DONE)));
+    for (const address of addresses) await declare(transport, address);
+    for (const [index, address] of addresses.entries()) await publish(transport, address, `job of ${index}`);
+    for (const [index, consumer] of consumers.entries()) {
+      transport.consume(addresses[index] ?? own, 10, consumer);
+    }
+    await Promise.all(consumers.map((consumer) => consumer.first(1)));
+    // A second one each: what went astray would have come before it.
+    for (const address of addresses) await publish(transport, address, 'last');
+    await Promise.all(
+      consumers.map((consumer) =>
+        consumer.until('the last', () => consumer.texts.includes('last') || undefined),
+      ),
+    );
+    expect(consumers.map(({ texts }) => texts)).toEqual(
+      addresses.map((_, index) => [`job of ${index}`, 'last']),
+    );
+  });
+}
+
+function settling(promises: Promises): void {
+  promises('a delivery settled as done never comes again', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    const subscription = transport.consume(address, 10, consumer);
+    await publish(transport, address, 'a');
+    await consumer.first(1);
+    await close(subscription);
+    await expectQueueToHold(stage, address, []);
+  });
+
+  promises('a retry comes back after its seconds with its new body, not before', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    transport.consume(address, 10, consumer);
+    await publish(transport, address, 'attempt 1');
+    const first = await consumer.delivery(1);
+    const settledAt = performance.now();
+    first.settle(retryAs('attempt 2'));
+    const second = await consumer.delivery(2);
+    // Clocks of two processes, each in whole milliseconds.
+    expect(performance.now() - settledAt).toBeGreaterThan(990);
+    expect(second.body.toString()).toBe('attempt 2');
+    second.settle(DONE);
+    expect(consumer.texts).toEqual(['attempt 1', 'attempt 2']);
+  });
+
+  promises('a retry outlives the process that asked for it', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(retryAs('attempt 2')));
+    transport.consume(address, 1, consumer);
+    await publish(transport, address, 'attempt 1');
+    await consumer.first(1);
+    await closeTransport(transport);
+    const next = new RecordingConsumer();
+    (await stage.open()).consume(address, 1, next);
+    await next.first(1);
+    expect(next.texts).toEqual(['attempt 2']);
+  });
+
+  promises('a buried job is kept with its bytes and reason and counted in depth', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(BURY));
+    const subscription = transport.consume(address, 1, consumer);
+    const body = Buffer.from([0xff, 0x00, 0x80]);
+    await within('a publish', transport.publish({ ...address, id: 'a', body }));
+    await consumer.first(1);
+    await close(subscription);
+    expect(await stage.buried(address)).toEqual([{ body, reasonType: 'TypeError' }]);
+    expect(await transport.depth(address)).toEqual({ ready: 0, consumers: 0, buried: 1 });
+    await expectQueueToHold(stage, address, []);
+  });
+
+  promises('what has no id can be buried too', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs({ ...BURY, id: undefined }));
+    const subscription = transport.consume(address, 1, consumer);
+    await publish(transport, address, 'no job at all');
+    await consumer.first(1);
+    await close(subscription);
+    expect(await stage.buried(address)).toEqual([
+      { body: Buffer.from('no job at all'), reasonType: 'TypeError' },
+    ]);
+  });
+
+  promises('a job handed back comes again at the head, flagged as redelivered', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    await publish(transport, address, 'a', 'b', 'c');
+    transport.consume(address, 1, consumer);
+    (await consumer.delivery(1)).settle(HAND_BACK);
+    for (let n = 2; n <= 4; n++) (await consumer.delivery(n)).settle(DONE);
+    expect(consumer.texts).toEqual(['a', 'a', 'b', 'c']);
+    expect(consumer.deliveries.map(({ redelivered }) => redelivered)).toEqual([false, true, false, false]);
+  });
+
+  promises('several jobs handed back come again in their order, before all that wait', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    await publish(transport, address, ...numbered(6));
+    const subscription = transport.consume(address, 4, consumer);
+    const deliveries = await consumer.first(4);
+    await within('stop', subscription.stop());
+    for (const delivery of deliveries) delivery.settle(HAND_BACK);
+    await close(subscription);
+    const again = await expectQueueToHold(stage, address, numbered(6));
+    expect(again.map(({ redelivered }) => redelivered)).toEqual([true, true, true, true, false, false]);
+  });
+
+  promises('settling twice settles once: the first counts', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 3, consumer);
+    await publish(transport, address, 'a', 'b', 'c');
+    const [a, b, c] = await consumer.first(3);
+    settleAll(a, [DONE, HAND_BACK]);
+    settleAll(b, [BURY, DONE, DONE]);
+    await within('stop', subscription.stop());
+    settleAll(c, [HAND_BACK, DONE, BURY]);
+    await close(subscription);
+    expect(consumer.losses).toEqual([]);
+    expect(await stage.buried(address)).toHaveLength(1);
+    await expectQueueToHold(stage, address, ['c']);
+  });
+
+  promises('settling twice makes room for one job', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    transport.consume(address, 2, consumer);
+    await publish(transport, address, 'a', 'b', 'c', 'd');
+    const [a] = await consumer.first(2);
+    settleAll(a, [DONE, DONE]);
+    await consumer.first(3);
+    const other = new RecordingConsumer();
+    (await stage.open()).consume(address, 2, other);
+    await other.first(1);
+    expect(other.texts).toEqual(['d']);
+    expect(consumer.texts).toEqual(['a', 'b', 'c']);
+    expect(consumer.losses).toEqual([]);
+  });
+}
+
+function losing(promises: Promises): void {
+  promises(
+    'unsettled deliveries of a lost consumer go to another consumer, flagged as redelivered',
+    async (stage) => {
+      const { transport, address } = await stage.queue();
+      const lost = new RecordingConsumer();
+      const subscription = transport.consume(address, 10, lost);
+      await publish(transport, address, ...numbered(5));
+      await lost.first(5);
+      await within('stop', subscription.stop());
+      await stage.cutConnections();
+      await lost.loss();
+      const other = new RecordingConsumer();
+      (await stage.open()).consume(address, 10, other);
+      const deliveries = await other.first(5);
+      expect([...other.texts].sort()).toEqual(numbered(5));
+      expect(deliveries.every(({ redelivered }) => redelivered)).toBe(true);
+      expect(lost.losses).toHaveLength(1);
+    },
+  );
+
+  promises('a subscription consumes again by itself after its connection was cut', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    transport.consume(address, 1, consumer);
+    await publish(transport, address, 'held');
+    await consumer.first(1);
+    await stage.cutConnections();
+    await consumer.loss();
+    const again = await consumer.delivery(2);
+    expect(again.redelivered).toBe(true);
+    again.settle(DONE);
+    await consumer.taking();
+    await publish(transport, address, 'later');
+    await consumer.first(3);
+    expect(consumer.texts).toEqual(['held', 'held', 'later']);
+  });
+
+  promises('a subscription keeps its prefetch over a cut', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 1, consumer);
+    await publish(transport, address, ...numbered(5));
+    await consumer.first(1);
+    subscription.setPrefetch(3);
+    await consumer.first(3);
+    await stage.cutConnections();
+    await consumer.loss();
+    await consumer.first(6);
+    const other = new RecordingConsumer();
+    (await stage.open()).consume(address, 10, other);
+    await other.first(2);
+    expect(consumer.deliveries).toHaveLength(6);
+  });
+
+  promises('settlements after the loss are ignored', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 1, consumer);
+    await publish(transport, address, 'a');
+    const old = await consumer.delivery(1);
+    await stage.cutConnections();
+    await consumer.loss();
+    old.settle(DONE);
+    await consumer.delivery(2);
+    settleAll(old, [DONE, BURY]);
+    await close(subscription);
+    expect(consumer.losses).toHaveLength(1);
+    expect(await stage.buried(address)).toEqual([]);
+    await expectQueueToHold(stage, address, ['a']);
+  });
+
+  promises('what was published before the cut is delivered after it', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const texts = numbered(100);
+    await publish(transport, address, ...texts);
+    await stage.cutConnections();
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    transport.consume(address, 100, consumer);
+    await consumer.first(100);
+    expect([...consumer.texts].sort()).toEqual([...texts].sort());
+  });
+
+  promises('of publishes that a cut interrupts, none resolves whose job is not delivered', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const texts = numbered(500);
+    const publishes = Promise.allSettled(texts.map((text) => transport.publish(job(address, text))));
+    await stage.cutConnections();
+    const outcomes = await within('the publishes to settle', publishes);
+    const resolved = texts.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+    const errors = outcomes.flatMap((outcome) =>
+      outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+    );
+    expect(errors.filter((error) => !(error instanceof RogerError))).toEqual([]);
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    (await stage.open()).consume(address, 100, consumer);
+    await consumer.until(`the ${resolved.length} jobs whose publish resolved`, () => {
+      // Counted first: the set is only built when it can be complete.
+      if (consumer.deliveries.length < resolved.length) return undefined;
+      const came = new Set(consumer.texts);
+      return resolved.every((text) => came.has(text)) || undefined;
+    });
+    expect(consumer.texts.filter((text) => !texts.includes(text))).toEqual([]);
+  });
+}
+
+function looking(promises: Promises): void {
+  promises("depth is undefined for a queue that doesn't exist", async (stage) => {
+    const transport = await stage.open();
+    expect(await within('depth', transport.depth(stage.address()))).toBeUndefined();
+    // And the question harmed nothing.
+    const address = stage.address();
+    await declare(transport, address);
+    expect(await within('depth', transport.depth(address))).toEqual({ ready: 0, consumers: 0, buried: 0 });
+  });
+
+  promises('depth counts what waits and who consumes, not what is delivered', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, ...numbered(5));
+    expect(await transport.depth(address)).toEqual({ ready: 5, consumers: 0, buried: 0 });
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 2, consumer);
+    await consumer.first(2);
+    expect(await transport.depth(address)).toEqual({ ready: 3, consumers: 1, buried: 0 });
+    await close(subscription);
+    // A broker takes back what was given back a moment after it has answered.
+    await eventually('the unsettled jobs to be ready again', async () => {
+      const depth = await transport.depth(address);
+      return depth?.ready === 5 && depth.consumers === 0 && depth.buried === 0;
+    });
+  });
+
+  promises('purge removes what is ready and reports the number', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, ...numbered(5));
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 2, consumer);
+    await consumer.first(2);
+    expect(await within('purge', transport.purge(address))).toBe(3);
+    await close(subscription);
+    await expectQueueToHold(stage, address, numbered(2));
+    expect(await within('purge', transport.purge(address))).toBe(0);
+  });
+
+  promises('purge of a queue that nobody declared is refused with QueueNotFoundError', async (stage) => {
+    const transport = await stage.open();
+    const address = stage.address();
+    await expect(within('purge', transport.purge(address))).rejects.toThrow(QueueNotFoundError);
+    await declare(transport, address);
+    await publish(transport, address, 'a');
+    await expectQueueToHold(stage, address, ['a']);
+  });
+}
+
+function ending(promises: Promises): void {
+  promises('stop takes no more jobs while settlements still go through', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 2, consumer);
+    await publish(transport, address, ...numbered(5));
+    const deliveries = await consumer.first(2);
+    await within('stop', subscription.stop());
+    for (const delivery of deliveries) delivery.settle(DONE);
+    await expectQueueToHold(stage, address, numbered(5).slice(2));
+    await close(subscription);
+    expect(consumer.texts).toEqual(numbered(2));
+    await expectQueueToHold(stage, address, []);
+  });
+
+  promises('close gives back what is unsettled, and what was settled never comes again', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 100, consumer);
+    await publish(transport, address, ...numbered(100));
+    const deliveries = await consumer.first(100);
+    for (const delivery of everySecond(deliveries, 0)) delivery.settle(DONE);
+    await close(subscription);
+    // No longer ours: these do nothing.
+    for (const delivery of deliveries) delivery.settle(DONE);
+    const again = await expectQueueToHold(stage, address, everySecond(numbered(100), 1));
+    expect(again.every(({ redelivered }) => redelivered)).toBe(true);
+  });
+
+  promises('a closed subscription takes no more jobs', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    const subscription = transport.consume(address, 10, consumer);
+    await consumer.taking();
+    await close(subscription);
+    await publish(transport, address, 'a');
+    await expectQueueToHold(stage, address, ['a']);
+    expect(consumer.deliveries).toEqual([]);
+  });
+
+  promises('closing the transport gives back what its subscriptions hold', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumers = [new RecordingConsumer(), new RecordingConsumer()];
+    for (const consumer of consumers) transport.consume(address, 3, consumer);
+    await publish(transport, address, ...numbered(6));
+    await Promise.all(consumers.map((consumer) => consumer.first(3)));
+    consumers[0]?.deliveries[0]?.settle(DONE);
+    await closeTransport(transport);
+    const settled = consumers[0]?.texts[0];
+    const kept = numbered(6).filter((text) => text !== settled);
+    expect([...textsOf(await drain(stage, address, kept.length))].sort()).toEqual(kept);
+  });
+
+  promises('publish after close is refused with RogerClosedError', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await closeTransport(transport);
+    await expect(publish(transport, address, 'a')).rejects.toThrow(RogerClosedError);
+    await expectQueueToHold(stage, address, []);
+  });
+
+  promises('the state tells whether it is connected', async (stage) => {
+    const { transport } = await stage.queue();
+    expect(transport.state).toBe('connected');
+    expect(transport.describe()).not.toBe('');
+    await closeTransport(transport);
+    expect(transport.state).toBe('closed');
+  });
+
+  promises('closing, stopping and opening again after the end are harmless', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 1, consumer);
+    await consumer.taking();
+    await Promise.all([close(subscription), close(subscription)]);
+    await Promise.all([closeTransport(transport), closeTransport(transport)]);
+    await closeTransport(transport);
+    await close(subscription);
+    await within('stop', subscription.stop());
+    subscription.setPrefetch(5);
+    transport.open();
+    expect(transport.state).toBe('closed');
+    await publish(await stage.open(), address, 'a');
+    await expectQueueToHold(stage, address, ['a']);
+    expect(consumer.deliveries).toEqual([]);
+  });
+}
+
+/** The fixture of a suite, and the transports of the test that runs. */
+class Stage {
+  private fixture: TransportFixture | undefined;
+  private opened: Transport[] = [];
+
+  async set(createFixture: () => Promise<TransportFixture>): Promise<void> {
+    this.fixture = await createFixture();
+  }
+
+  async clear(): Promise<void> {
+    const transports = this.opened;
+    this.opened = [];
+    await Promise.all(transports.map(closeTransport));
+  }
+
+  async strike(): Promise<void> {
+    await this.fixture?.close();
+  }
+
+  async open(): Promise<Transport> {
+    const transport = await within('a transport to open', this.broker.open());
+    this.opened.push(transport);
+    return transport;
+  }
+
+  address(): QueueAddress {
+    return this.broker.address();
+  }
+
+  /** A transport and a queue, declared, that is this test's own. */
+  async queue(): Promise<{ transport: Transport; address: QueueAddress }> {
+    const transport = await this.open();
+    const address = this.address();
+    await declare(transport, address);
+    return { transport, address };
+  }
+
+  cutConnections(): Promise<void> {
+    return within('the connections to be cut', this.broker.cutConnections());
+  }
+
+  buried(address: QueueAddress): ReturnType<TransportFixture['buried']> {
+    return within('the buried jobs', this.broker.buried(address));
+  }
+
+  private get broker(): TransportFixture {
+    if (this.fixture === undefined) throw new Error('The fixture could not be created');
+    return this.fixture;
+  }
+}
+
+/**
+ * Proves that the queue holds these jobs, in this order, and no other: a marker is published behind them, and all is
+ * taken up to it.
+ */
+async function expectQueueToHold(
+  stage: Stage,
+  address: QueueAddress,
+  texts: readonly string[],
+): Promise<readonly Delivery[]> {
+  await publish(await stage.open(), address, 'marker');
+  const deliveries = await drain(stage, address, texts.length + 1);
+  expect(textsOf(deliveries)).toEqual([...texts, 'marker']);
+  return deliveries.slice(0, -1);
+}
+
+/** Takes so many jobs of the queue and settles them as done. */
+async function drain(stage: Stage, address: QueueAddress, count: number): Promise<readonly Delivery[]> {
+  const transport = await stage.open();
+  const consumer = new RecordingConsumer(settleAs(DONE));
+  const subscription = transport.consume(address, 10, consumer);
+  await consumer.first(count);
+  await close(subscription);
+  return consumer.deliveries;
+}
+
+/** Publishes the texts as jobs, in this order, all at once. */
+async function publish(transport: Transport, address: QueueAddress, ...texts: string[]): Promise<void> {
+  await within('the publishes', Promise.all(texts.map((text) => transport.publish(job(address, text)))));
+}
+
+function job({ partition, queue }: QueueAddress, text: string): OutgoingJob {
+  return { partition, queue, id: text.replaceAll(' ', '-'), body: Buffer.from(text) };
+}
+
+function declare(transport: Transport, address: QueueAddress): Promise<void> {
+  return within('the queue to be declared', transport.declareQueue(address));
+}
+
+function close(subscription: Subscription): Promise<void> {
+  return within('the subscription to close', subscription.close());
+}
+
+function closeTransport(transport: Transport): Promise<void> {
+  return within('the transport to close', transport.close(5_000));
+}
+
+function settleAs(settlement: Settlement): (delivery: Delivery) => void {
+  return (delivery) => {
+    delivery.settle(settlement);
+  };
+}
+
+function settleSoonAs(settlement: Settlement): (delivery: Delivery) => void {
+  return (delivery) => {
+    setImmediate(() => {
+      delivery.settle(settlement);
+    });
+  };
+}
+
+function settleAll(delivery: Delivery | undefined, settlements: readonly Settlement[]): void {
+  for (const settlement of settlements) delivery?.settle(settlement);
+}
+
+function retryAs(text: string): Settlement {
+  return { kind: 'retry', id: 'a', afterSeconds: 1, body: Buffer.from(text) };
+}
+
+/** `001`, `002` …: their alphabetical order is their order. */
+function numbered(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => String(index + 1).padStart(4, '0'));
+}
+
+function everySecond<T>(items: readonly T[], from: 0 | 1): T[] {
+  return items.filter((_, index) => index % 2 === from);
+}
