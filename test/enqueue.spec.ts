@@ -1,7 +1,5 @@
 // What enqueue takes, what it refuses and how it says so; nothing wrong is ever sent.
-import { setFlagsFromString } from 'node:v8';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { runInNewContext } from 'node:vm';
 import { Transform, Type } from 'class-transformer';
 import { IsEmail, IsInt, ValidateNested } from 'class-validator';
 import {
@@ -19,6 +17,7 @@ import {
   RogerJob,
 } from 'nestjs-roger';
 import { startApp } from './support/app';
+import { memoryInUse } from './support/heap';
 import { Signals } from './support/signal';
 import { within } from './support/within';
 
@@ -564,12 +563,7 @@ describe('enqueueMany', () => {
   });
 
   test('of 100 000 jobs takes little memory besides the jobs that the broker keeps, and lets others have their turn', async () => {
-    setFlagsFromString('--expose-gc');
-    const gc = runInNewContext('gc') as () => void;
-    const heapMb = (): number => {
-      gc();
-      return process.memoryUsage().heapUsed / 2 ** 20;
-    };
+    const heapMb = (): number => memoryInUse().heapUsed / 2 ** 20;
     const memory = new MemoryBroker();
     const runs = new Signals<true>();
     let ran = 0;

@@ -8,6 +8,9 @@ export function sharedBrokerUri(): string {
   return uri;
 }
 
+/** Nobody listens there: a port that a closed proxy had may be given to another. */
+export const NO_BROKER_URI = 'amqp://guest:guest@127.0.0.1:1';
+
 /** A partition id that no other test has. */
 export function uniquePartition(prefix = 'p'): string {
   return `${prefix}-${randomBytes(6).toString('hex')}`;

@@ -1,10 +1,12 @@
 // What an outside observer saw of the jobs, on all nodes together, and the waits for it.
+import { Gate } from './signal';
 import { PATIENCE_MS, within } from './within';
 import type { Sighting } from './work';
 import { Witness } from './work';
 
 export class Sightings {
   readonly all: Sighting[] = [];
+  private readonly gate = new Gate();
   private readonly checks = new Set<() => void>();
 
   add(sighting: Sighting): void {
@@ -17,7 +19,12 @@ export class Sightings {
     const see = (sighting: Sighting): void => {
       this.add(sighting);
     };
-    return { provide: Witness, useValue: { node, see } };
+    return { provide: Witness, useValue: { node, see, released: this.gate.opened } };
+  }
+
+  /** Lets the jobs end that are held, on all nodes of this process, and those that come. */
+  release(): void {
+    this.gate.open();
   }
 
   /** The ids of the jobs of which this was seen, as often as it was seen. */
@@ -41,7 +48,7 @@ export class Sightings {
     for (const { what, node: seenAt } of this.all) {
       if (seenAt !== node) continue;
       if (what === 'began') peak = Math.max(peak, ++running);
-      if (what === 'ended' || what === 'aborted') running--;
+      if (what === 'ended' || what === 'failed' || what === 'aborted') running--;
     }
     return peak;
   }

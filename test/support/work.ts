@@ -6,6 +6,8 @@ import { JobQueue, RogerJob } from 'nestjs-roger';
 export interface WorkArgs {
   /** How long it takes, in ms. */
   ms?: number;
+  /** Works, after its time, until the test releases it: see `Sightings.release`. */
+  isHeld?: boolean;
   /** Goes on working when its signal says to end. */
   isStubborn?: boolean;
   /** How many of its attempts fail. */
@@ -16,7 +18,7 @@ export interface WorkArgs {
 
 /** What happened to a job, and on which node. */
 export interface Sighting {
-  readonly what: 'began' | 'ended' | 'aborted' | 'enqueued';
+  readonly what: 'began' | 'ended' | 'failed' | 'aborted' | 'enqueued';
   readonly id: string;
   readonly attempt: number;
   readonly node: string;
@@ -26,6 +28,8 @@ export interface Sighting {
 @Injectable()
 export abstract class Witness {
   abstract readonly node: string;
+  /** Resolves when the jobs that are held may end. */
+  readonly released: Promise<void> = new Promise(() => undefined);
   abstract see(sighting: Sighting): void;
 }
 
@@ -41,7 +45,9 @@ export class Work implements JobHandler<WorkArgs> {
       this.witness.see({ what, id, attempt, node: this.witness.node });
     };
     see('began');
-    await work(args.ms ?? 0, args.isStubborn === true ? undefined : signal);
+    const heeded = args.isStubborn === true ? undefined : signal;
+    await work(args.ms ?? 0, heeded);
+    if (args.isHeld === true) await Promise.race([this.witness.released, end(heeded)]);
     if (signal.aborted) {
       see('aborted');
       if (args.isStubborn !== true) throw signal.reason;
@@ -50,7 +56,10 @@ export class Work implements JobHandler<WorkArgs> {
       await this.jobs.enqueue(Work, {}, { partition: job.partition, queue: job.queue, id });
       see('enqueued', id);
     }
-    if (attempt <= (args.failures ?? 0)) throw new Error(`failure ${attempt} of ${args.failures ?? 0}`);
+    if (attempt <= (args.failures ?? 0)) {
+      see('failed');
+      throw new Error(`failure ${attempt} of ${args.failures ?? 0}`);
+    }
     see('ended');
   }
 }
@@ -66,5 +75,15 @@ function work(ms: number, signal: AbortSignal | undefined): Promise<void> {
     };
     const timer = setTimeout(end, ms);
     signal?.addEventListener('abort', end);
+  });
+}
+
+/** Resolves when the signal says to end. */
+function end(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) resolve();
+    signal?.addEventListener('abort', () => {
+      resolve();
+    });
   });
 }
