@@ -7,8 +7,9 @@ import {
   RogerJob,
   type JobHandler,
 } from 'nestjs-roger';
-import { served, startApp } from './support/app';
-import { sharedBrokerUri, uniquePartition } from './support/broker';
+import { eventually, served, startApp } from './support/app';
+import { NO_BROKER_URI, sharedBrokerUri, uniquePartition } from './support/broker';
+import { memoryInUse } from './support/heap';
 import { TcpProxy } from './support/tcp-proxy';
 
 @RogerJob({ name: 'idle' })
@@ -74,27 +75,26 @@ test('a queue that the options name is declared by the first enqueue, before any
 });
 
 test('while the broker is away, enqueue waits its time limit and says that the job was not sent', async () => {
-  const proxy = await TcpProxy.before(sharedBrokerUri());
-  const { uri } = proxy;
-  await proxy.close();
-  const { jobs } = await startApp({ connection: { uri }, mode: 'producer', enqueueTimeoutMs: 700 });
+  const connection = { uri: NO_BROKER_URI };
+  const { jobs } = await startApp({ connection, mode: 'producer', enqueueTimeoutMs: 700 });
   const begunAt = performance.now();
   const refusal = await refusalOf(jobs.enqueue(Idle, { n: 1 }, { partition: 'acme' }));
   const tookMs = performance.now() - begunAt;
   expect(refusal).toBeInstanceOf(BrokerUnavailableError);
   expect(refusal).toMatchObject({ maybeEnqueued: false });
   expect(tookMs).toBeGreaterThan(650);
-  expect(tookMs).toBeLessThan(2_000);
+  expect(tookMs).toBeLessThan(10_000);
 });
 
 test('when the confirm does not come back, enqueue says that the job may have arrived, and it has', async () => {
   const partition = await declared();
   const proxy = await TcpProxy.before(sharedBrokerUri());
-  const { jobs } = await startApp({
+  const { jobs, info } = await startApp({
     connection: { uri: proxy.uri, heartbeatSeconds: 30 },
     mode: 'producer',
-    enqueueTimeoutMs: 1_000,
+    enqueueTimeoutMs: 3_000,
   });
+  await eventually('the connection', () => info.transportInfo().state === 'connected');
   await jobs.enqueue(Idle, { n: 1 }, { partition });
   proxy.silence('down');
   const refusal = await refusalOf(jobs.enqueue(Idle, { n: 2 }, { partition, id: 'doubtful' }));
@@ -102,38 +102,32 @@ test('when the confirm does not come back, enqueue says that the job may have ar
 
   const observer = await connect(connection.uri);
   const channel = await observer.createChannel();
-  const ids = [];
-  for (let message = await channel.get(`${partition}-default`); message !== false;) {
-    ids.push(String(message.properties.messageId));
-    message = await channel.get(`${partition}-default`);
-  }
-  expect(ids).toContain('doubtful');
+  await eventually('the doubtful job to be in the queue', async () => {
+    const message = await channel.get(`${partition}-default`);
+    return message !== false && message.properties.messageId === 'doubtful';
+  });
   await observer.close();
   await proxy.close();
 });
 
 test('enqueueMany does not wait for the time limit job by job while the broker stays away', async () => {
-  const proxy = await TcpProxy.before(sharedBrokerUri());
-  const { uri } = proxy;
-  await proxy.close();
-  const { jobs } = await startApp({ connection: { uri }, mode: 'producer', enqueueTimeoutMs: 500 });
+  const connection = { uri: NO_BROKER_URI };
+  const { jobs } = await startApp({ connection, mode: 'producer', enqueueTimeoutMs: 500 });
   const begunAt = performance.now();
   const { enqueued, failures } = await jobs.enqueueMany(
     Idle,
-    Array.from({ length: 20_000 }, (_, n) => ({ n })),
+    Array.from({ length: 100_000 }, (_, n) => ({ n })),
     { partition: 'acme' },
   );
-  expect(performance.now() - begunAt).toBeLessThan(5_000);
+  // A thousand at a time, each thousand with a time limit of its own, would take 50 s.
+  expect(performance.now() - begunAt).toBeLessThan(20_000);
   expect(enqueued).toBe(0);
-  expect(failures).toHaveLength(20_000);
+  expect(failures).toHaveLength(100_000);
 });
 
 test('jobs that wait for the broker take no more memory than allowed: the rest is refused at once', async () => {
-  const proxy = await TcpProxy.before(sharedBrokerUri());
-  const { uri } = proxy;
-  await proxy.close();
   const { jobs } = await startApp({
-    connection: { uri },
+    connection: { uri: NO_BROKER_URI },
     mode: 'producer',
     enqueueTimeoutMs: 1_000,
     maxBufferedBytes: 100_000,
@@ -150,10 +144,10 @@ test('enqueueMany takes a hundred thousand jobs from a generator in bounded memo
   const partition = await declared();
   const { jobs, info } = await startApp({ connection, mode: 'producer' });
   let peak = 0;
-  const base = process.memoryUsage().heapUsed;
+  const base = memoryInUse().heapUsed;
   function* many(): Generator<{ n: number; text: string }> {
     for (let n = 0; n < 100_000; n++) {
-      if (n % 1_000 === 0) peak = Math.max(peak, process.memoryUsage().heapUsed - base);
+      if (n % 10_000 === 9_999) peak = Math.max(peak, memoryInUse().heapUsed - base);
       yield { n, text: 'x'.repeat(500) };
     }
   }
@@ -161,5 +155,5 @@ test('enqueueMany takes a hundred thousand jobs from a generator in bounded memo
   expect({ enqueued, failures }).toEqual({ enqueued: 100_000, failures: [] });
   expect((await info.queueDepth(partition, 'default'))?.ready).toBe(100_000);
   // All of them at once would take more than 150 MB.
-  expect(peak / 1024 / 1024).toBeLessThan(120);
-});
+  expect(peak / 1024 / 1024).toBeLessThan(60);
+}, 180_000);

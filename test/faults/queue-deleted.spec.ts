@@ -1,7 +1,7 @@
 // Queues and exchanges may be deleted under an app's feet: it declares them again and goes on by itself.
 import type { Channel, ChannelModel } from 'amqplib';
 import { connect } from 'amqplib';
-import { QueueNotFoundError } from 'nestjs-roger';
+import { QueueNotFoundError, RogerJob } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
@@ -15,6 +15,10 @@ const connection = { uri: sharedBrokerUri() };
  * giving them jobs. Roger notices by looking every ten seconds.
  */
 const LIMBO_MS = 50_000;
+
+/** Its retry comes late enough for what the test does meanwhile. */
+@RogerJob({ name: 'patient-work', retryable: { levels: [5] } })
+class PatientWork extends Work {}
 
 let operator: ChannelModel;
 let channel: Channel;
@@ -177,10 +181,11 @@ describe('the jobs exchange, deleted', () => {
     const sightings = new Sightings();
     const app = await startApp({ connection, namespace, partitions: { [partition]: { default: 1 } } }, [
       Work,
+      PatientWork,
       sightings.of('worker'),
     ]);
-    await app.jobs.enqueue(Work, { failures: 1 }, { partition, id: 'flaky' });
-    await sightings.seen('began', 1);
+    await app.jobs.enqueue(PatientWork, { failures: 1 }, { partition, id: 'flaky' });
+    await sightings.seen('failed', 1);
     await channel.deleteExchange(`${namespace}.roger.jobs`);
     await app.jobs.enqueue(Work, {}, { partition, id: 'other' });
     await sightings.ended(['flaky', 'other']);
