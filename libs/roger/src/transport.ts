@@ -32,19 +32,29 @@ export interface Transport {
   /**
    * Takes jobs from a queue, declaring it first, until the subscription is closed. Whatever interrupts it (connection
    * lost, queue deleted, consumer cancelled by the broker) is mended by itself, with the same settings.
-   * At most `prefetch` deliveries are unsettled at a time.
+   * At most `prefetch` deliveries are unsettled at a time. Of the queue's two lanes it takes from the one said.
    */
-  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription;
+  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer, lane?: QueueLane): Subscription;
+
+  /** Whether the queue has an express lane. @throws NotConnectedError, BrokerRefusedError */
+  hasExpressLane(address: QueueAddress): Promise<boolean>;
 
   /** How many jobs stand where, right now; undefined when the broker has no such queue. @throws NotConnectedError, BrokerRefusedError */
   depth(address: QueueAddress): Promise<QueueDepth | undefined>;
 
-  /** Removes the jobs that stand in the queue and are not delivered to anyone; resolves to their number. @throws NotConnectedError, QueueNotFoundError */
-  purge(address: QueueAddress): Promise<number>;
+  /**
+   * Removes the jobs that stand in the queue, on both lanes, and are not delivered to anyone; resolves to their number.
+   * Each is shown to `onRemoving` and gone only when that has resolved; when it rejects, those it was shown stay.
+   * @throws NotConnectedError, QueueNotFoundError, and what `onRemoving` rejects with
+   */
+  purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number>;
 
   /** Closes everything within the time; what is not done by then is cut. Safe to repeat. Never rejects. */
   close(timeoutMs: number): Promise<void>;
 }
+
+/** A queue's jobs stand on its normal lane; those that have waited elsewhere go by its express lane, which is made when first needed. */
+export type QueueLane = 'normal' | 'express';
 
 export type TransportState = 'closed' | 'connecting' | 'connected' | 'blocked';
 
@@ -108,7 +118,7 @@ export interface Subscription {
 
 /** Where the jobs of a queue stand. */
 export interface QueueDepth {
-  /** Waiting to be delivered. */
+  /** Waiting to be delivered, on both lanes. */
   readonly ready: number;
   /** Subscriptions of all nodes. */
   readonly consumers: number;

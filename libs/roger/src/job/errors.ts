@@ -302,6 +302,68 @@ export class DeliveryLostError extends RogerError {
   }
 }
 
+/**
+ * Whoever keeps the ledger of the partition did not answer within `ledgerTimeoutMs`. Whether the call took effect is
+ * open; it is safe to repeat: a job under the same id is not enqueued twice while it exists.
+ */
+export class LedgerUnavailableError extends RogerError {
+  readonly code = 'ROGER_LEDGER_UNAVAILABLE';
+  /** The request had been sent and may have taken effect. */
+  readonly maybeEnqueued: boolean;
+  constructor(
+    readonly partition: string,
+    readonly timeoutMs: number,
+    options: { readonly maybeEnqueued: boolean; readonly cause?: unknown },
+  ) {
+    super(
+      `The ledger of partition ${show(partition)} did not answer within ${timeoutMs} ms${describeCause(options.cause)}. ` +
+        (options.maybeEnqueued
+          ? 'It may have taken effect: repeat it (a job under the same id).'
+          : 'Nothing was sent to it.'),
+      { cause: options.cause },
+    );
+    this.maybeEnqueued = options.maybeEnqueued;
+  }
+}
+
+/** The ledger of the partition holds `maxWaitingJobs` jobs that wait for their execution key. Nothing was enqueued; try again when some have run. */
+export class LedgerFullError extends RogerError {
+  readonly code = 'ROGER_LEDGER_FULL';
+  constructor(
+    readonly partition: string,
+    readonly maxWaitingJobs: number,
+  ) {
+    super(
+      `The ledger of partition ${show(partition)} holds ${maxWaitingJobs} waiting jobs (maxWaitingJobs). ` +
+        `Try again when some have run, or raise the bound on every node.`,
+    );
+  }
+}
+
+/** The state of a ledger that a persister gave back can't be read: it is damaged, or another's. It is never taken for an empty one. */
+export class LedgerStateError extends RogerError {
+  readonly code = 'ROGER_LEDGER_STATE';
+  constructor(
+    readonly ledger: string,
+    problem: string,
+    options?: { cause?: unknown },
+  ) {
+    super(
+      `The stored state of ledger ${show(ledger)} can't be used: ${problem}. ` +
+        `Restore it from a backup; or, to begin with no keys, cancels and pauses, remove it.`,
+      options,
+    );
+  }
+}
+
+/** Why a running job's signal was aborted: somebody cancelled the job. `reason` is what they said. */
+export class JobCancelledError extends RogerError {
+  readonly code = 'ROGER_JOB_CANCELLED';
+  constructor(readonly reason: string) {
+    super(`The job was cancelled${reason === '' ? '' : `: ${reason}`}`);
+  }
+}
+
 function describeCause(cause: unknown): string {
   return cause instanceof Error ? ` (${cause.message})` : '';
 }
