@@ -34,7 +34,12 @@ export interface Transport {
    * lost, queue deleted, consumer cancelled by the broker) is mended by itself, with the same settings.
    * At most `prefetch` deliveries are unsettled at a time. Of the queue's two lanes it takes from the one said.
    */
-  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer, lane?: QueueLane): Subscription;
+  consume(
+    address: QueueAddress,
+    prefetch: number,
+    consumer: DeliveryConsumer,
+    lane?: QueueLane,
+  ): Subscription;
 
   /** Whether the queue has an express lane. @throws NotConnectedError, BrokerRefusedError */
   hasExpressLane(address: QueueAddress): Promise<boolean>;

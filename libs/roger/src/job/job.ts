@@ -18,6 +18,12 @@ export interface Job<Args = unknown> {
   readonly attempt: number;
   /** When it was enqueued, in ms since the epoch, by the producer's clock. */
   readonly queuedAt: number;
+  /** At most one job of its partition with this key exists at a time. Absent: it has none. */
+  readonly queueKey?: string;
+  /** Jobs of its partition with this key run one after the other, in the order of their enqueueing. Absent: it has none. */
+  readonly executionKey?: string;
+  /** Set by the ledger of the partition when it sends a job with a key to its queue: the state and number that it belongs to. */
+  readonly ledger?: { readonly state: string; readonly dispatch: number };
   /** How often nodes that don't know its name have handed it on. Absent: never. */
   readonly handedOn?: number;
 }

@@ -1,0 +1,100 @@
+// Sends out jobs on a ledger's behalf, and keeps at it until the broker has each. Knows routes, not turns.
+import type { RogerLog } from '../job/log';
+import { oneLine } from '../job/errors';
+import type { DispatchRoute, LedgerTransport } from '../ledger-transport';
+import { DispatchDoubtfulError } from '../ledger-transport';
+import type { KeyedJob } from './state/keyed-job';
+
+const AGAIN_MIN_MS = 100;
+const AGAIN_MAX_MS = 5_000;
+
+export interface DispatcherParts {
+  readonly transport: Pick<LedgerTransport, 'dispatch'>;
+  readonly log: RogerLog;
+  /** The ledger's state that the jobs belong to. */
+  readonly stateId: () => string;
+  /** The broker has it. */
+  readonly onDispatched: (dispatch: number) => void;
+  /** It may have arrived or not: it has to be sent under another number, which makes the first copy, if any, stale. */
+  readonly onDoubtful: (dispatch: number) => void;
+  /** Called before the first job goes to a queue's express lane. */
+  readonly onExpress: (partition: string, queue: string) => void;
+}
+
+export class Dispatcher {
+  private isStopped = false;
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly express = new Set<string>();
+  private complaint: string | undefined;
+
+  constructor(private readonly parts: DispatcherParts) {}
+
+  dispatch(job: KeyedJob): void {
+    const { dispatch, route, body, partition, queue, id } = job;
+    if (this.isStopped || route === undefined || body === undefined) return;
+    if (route.kind === 'express') this.announceExpress(partition.id, queue);
+    this.send(
+      dispatch,
+      {
+        partition: partition.id,
+        queue,
+        id,
+        body: bytesOf(body, route, this.parts.stateId(), dispatch),
+        route,
+      },
+      AGAIN_MIN_MS,
+    );
+  }
+
+  /** What is under way may still arrive; nothing is told of it any more. */
+  stop(): void {
+    this.isStopped = true;
+    for (const timer of this.timers) clearTimeout(timer);
+  }
+
+  private send(dispatch: number, job: Parameters<LedgerTransport['dispatch']>[0], againMs: number): void {
+    this.parts.transport.dispatch(job).then(
+      () => {
+        this.complaint = undefined;
+        if (!this.isStopped) this.parts.onDispatched(dispatch);
+      },
+      (error: unknown) => {
+        if (this.isStopped) return;
+        if (error instanceof DispatchDoubtfulError) this.parts.onDoubtful(dispatch);
+        else this.sendLater(dispatch, job, againMs, error);
+      },
+    );
+  }
+
+  private sendLater(
+    dispatch: number,
+    job: Parameters<LedgerTransport['dispatch']>[0],
+    againMs: number,
+    error: unknown,
+  ): void {
+    const problem = `${job.partition}/${job.queue}: ${oneLine(error instanceof Error ? error.message : String(error))}`;
+    // One line per cause, not one per job and try.
+    if (problem !== this.complaint) {
+      this.complaint = problem;
+      this.parts.log.warn(`A job with a key can't be sent to its queue yet: ${problem}; trying on`);
+    }
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      this.send(dispatch, job, Math.min(againMs * 2, AGAIN_MAX_MS));
+    }, againMs);
+    this.timers.add(timer);
+  }
+
+  private announceExpress(partition: string, queue: string): void {
+    const address = `${partition}-${queue}`;
+    if (this.express.has(address)) return;
+    this.express.add(address);
+    this.parts.onExpress(partition, queue);
+  }
+}
+
+/** Its token is added to the envelope, a JSON object, as its last field. What is buried is kept as it was. */
+function bytesOf(body: string, route: DispatchRoute, state: string, dispatch: number): Buffer {
+  if (route.kind === 'bury') return Buffer.from(body, 'latin1');
+  return Buffer.from(`${body.slice(0, -1)},"ledger":{"state":"${state}","dispatch":${dispatch}}}`, 'latin1');
+}

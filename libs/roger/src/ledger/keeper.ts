@@ -1,0 +1,401 @@
+// Keeps a ledger when the broker chooses this node: logs each request, reads it back, carries it out, answers.
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { LedgerStateError, oneLine } from '../job/errors';
+import type { RogerLog } from '../job/log';
+import type {
+  BrokerMessageToAck,
+  LedgerMember,
+  LedgerMembership,
+  LedgerTransport,
+} from '../ledger-transport';
+import { Dispatcher } from './dispatcher';
+import { encodeFrame } from './frame';
+import type { RecordHead } from './ledger-record';
+import { decodeState, encodeState, partsOf } from './ledger-snapshot';
+import type { AppliedOperation } from './log-reader';
+import { LogReader } from './log-reader';
+import type { Operation } from './operation';
+import type { StatePersister } from './state-persister';
+
+/** A record that has not come back after this long will not: somebody else is the keeper, or nobody. */
+const LATE_MS = 4_000;
+const WATCH_MS = 1_000;
+/** While so many records are on their way, what comes is put together into the next. */
+const RECORDS_UNDER_WAY = 3;
+/** So that the last part of a large snapshot doesn't wait longer than a late record may. */
+const PARTS_UNDER_WAY = 8;
+const RECORD_BYTES = 4 * 1024 * 1024;
+/** A broker holds what is unacknowledged in a table of its own; its bound is 65535. */
+const RECORDS_TO_SNAPSHOT = 30_000;
+const BYTES_TO_SNAPSHOT = 8 * 1024 * 1024;
+/** A broker closes the channel of who holds something for longer than its consumer_timeout, 30 min by default. */
+const SNAPSHOT_MS = 10 * 60 * 1_000;
+const TICK_MS = 60_000;
+/** What only tidies up may wait a little for company. */
+const OWN_OPERATIONS_MS = 5;
+
+export interface KeeperParts {
+  readonly ledger: number;
+  readonly transport: LedgerTransport;
+  readonly log: RogerLog;
+  readonly maxWaitingJobs: number;
+  /** Keeps the state beside the log; undefined: the log is all. */
+  readonly persister:
+    { readonly store: StatePersister; readonly id: string; readonly intervalMs: number } | undefined;
+  /** Answers what has been applied. */
+  readonly reply: (applied: readonly AppliedOperation[]) => void;
+  readonly onKeeping: () => void;
+  readonly onExpress: (partition: string, queue: string) => void;
+}
+
+interface RecordUnderWay {
+  readonly sentAt: number;
+  readonly requests: readonly BrokerMessageToAck[];
+}
+
+/** Everything between two losses of the broker's choice; a new one begins with nothing. */
+class Term {
+  /** Not the node's: a node that is chosen twice must not take its earlier records for those of now. */
+  readonly nonce = randomBytes(9).toString('base64url');
+  readonly dispatcher: Dispatcher;
+  readonly reader: LogReader;
+  isKeeping = false;
+  isOver = false;
+  /** Records given since the broker chose this node, and those of them that are trimmed. */
+  received = 0;
+  trimmed = 0;
+  bytesSinceSnapshot = 0;
+  recordsSinceSnapshot = 0;
+  snapshotAt = performance.now();
+  snapshotBytes = 0;
+  isSnapshotting = false;
+  snapshotBegin = 0;
+  readonly arrived: BrokerMessageToAck[] = [];
+  readonly own: Operation[] = [];
+  readonly underWay: RecordUnderWay[] = [];
+  isFlushDue = false;
+  ownTimer: NodeJS.Timeout | undefined;
+  isChanged = false;
+
+  constructor(makeDispatcher: (term: Term) => Dispatcher, makeReader: (term: Term) => LogReader) {
+    this.dispatcher = makeDispatcher(this);
+    this.reader = makeReader(this);
+  }
+}
+
+export class Keeper implements LedgerMember {
+  private readonly membership: LedgerMembership;
+  private term: Term | undefined;
+  private readonly watch: NodeJS.Timeout;
+  private lastTickAt = performance.now();
+  private lastStoreAt = performance.now();
+  private isStoring = false;
+
+  constructor(private readonly parts: KeeperParts) {
+    this.membership = parts.transport.join(parts.ledger, this);
+    this.watch = setInterval(() => {
+      this.look();
+    }, WATCH_MS);
+    this.watch.unref();
+  }
+
+  get isKeeping(): boolean {
+    return this.term?.isKeeping ?? false;
+  }
+
+  /** The state, while this node keeps the ledger. */
+  get state() {
+    return this.term?.isKeeping === true ? this.term.reader.state : undefined;
+  }
+
+  /** Logs an operation of the keeper's own, when the next requests are logged or a little later. */
+  note(operation: Operation): void {
+    if (this.term !== undefined) this.noteIn(this.term, operation);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    const { term } = this;
+    if (term?.isKeeping === true && term.isChanged) await this.store(term);
+    this.end();
+  }
+
+  onRecord(bytes: Buffer): void {
+    const term = (this.term ??= this.begin());
+    term.received++;
+    term.bytesSinceSnapshot += bytes.length;
+    term.recordsSinceSnapshot++;
+    const applied: AppliedOperation[] = [];
+    let read;
+    try {
+      read = term.reader.read(bytes, term.isKeeping ? (one) => applied.push(one) : undefined);
+    } catch (error) {
+      // A record that can't be applied stops every keeper: better none than one with another state.
+      this.parts.log.error(
+        `Ledger ${this.parts.ledger} can't be kept, a record of its log is damaged: ${oneLine(String(error))}`,
+        error instanceof Error ? error.stack : undefined,
+      );
+      this.stepDown('a record is damaged');
+      return;
+    }
+    if (read.kind === 'void') return;
+    if (read.by !== term.nonce) {
+      if (read.kind === 'claim' && term.isKeeping) this.stepDown('another node has claimed the ledger');
+      return;
+    }
+    if (read.kind === 'claim') void this.keep(term);
+    else if (read.kind === 'requests') this.answer(term, applied);
+    else this.onSnapshotPart(term, read.isFirst, read.isComplete);
+  }
+
+  onRequest(request: BrokerMessageToAck): void {
+    const { term } = this;
+    if (term === undefined) return;
+    term.arrived.push(request);
+    this.flushSoon(term);
+  }
+
+  onLost(detail: string): void {
+    const wasKeeping = this.isKeeping;
+    this.end();
+    if (wasKeeping) this.parts.log.warn(`Ledger ${this.parts.ledger} is no longer kept here: ${detail}`);
+  }
+
+  /** Records count when they have come back, and not before. */
+  protected append(term: Term, record: Buffer, requests: readonly BrokerMessageToAck[]): void {
+    term.underWay.push({ sentAt: performance.now(), requests });
+    this.membership.append(record);
+  }
+
+  private begin(): Term {
+    const { transport, log, onExpress, ledger } = this.parts;
+    const term: Term = new Term(
+      (own) =>
+        new Dispatcher({
+          transport,
+          log,
+          stateId: () => own.reader.state.id,
+          onDispatched: (dispatch) => {
+            this.noteIn(own, { op: 'dispatched', dispatch });
+          },
+          onDoubtful: (dispatch) => {
+            this.noteIn(own, { op: 'dispatch again', dispatch });
+          },
+          onExpress,
+        }),
+      (own) =>
+        new LogReader(
+          {
+            dispatch: (job) => {
+              if (own.isKeeping) own.dispatcher.dispatch(job);
+            },
+          },
+          (problem) => {
+            if (own.isKeeping) log.error(`Ledger ${ledger}: ${problem}`);
+          },
+          own.nonce,
+        ),
+    );
+    const claim: RecordHead = {
+      kind: 'claim',
+      by: term.nonce,
+      stateId: randomBytes(6).toString('base64url'),
+    };
+    // What was given so far is the past; when the claim comes back, the past is complete.
+    this.append(term, encodeFrame(claim), []);
+    this.membership.takeRequests();
+    return term;
+  }
+
+  /** The past has been read, and from here on nobody else's records count. */
+  private async keep(term: Term): Promise<void> {
+    term.underWay.shift();
+    if (!(await this.load(term)) || this.isOver(term)) return;
+    term.isKeeping = true;
+    term.isChanged = true;
+    if (term.reader.state.sending.size > 0) this.noteIn(term, { op: 'dispatch all again' });
+    this.flush(term);
+    this.parts.onKeeping();
+  }
+
+  /** A log without a past: it is new, or it was lost. What a persister kept is the state then. */
+  private async load(term: Term): Promise<boolean> {
+    const { persister, ledger, log } = this.parts;
+    if (persister === undefined || term.reader.state.lastPlace > 0 || term.reader.state.partitions.size > 0) {
+      return true;
+    }
+    try {
+      await persister.store.init(persister.id);
+      const bytes = await persister.store.load(persister.id);
+      if (bytes === undefined || this.isOver(term)) return true;
+      const { state } = term.reader;
+      try {
+        decodeState(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), state);
+      } catch (error) {
+        throw new LedgerStateError(persister.id, error instanceof Error ? error.message : String(error), {
+          cause: error,
+        });
+      }
+      await this.writeSnapshot(term);
+      return true;
+    } catch (error) {
+      log.error(
+        `Ledger ${ledger} can't be kept: ${oneLine(error instanceof Error ? error.message : String(error))}`,
+      );
+      this.stepDown('its stored state could not be loaded');
+      return false;
+    }
+  }
+
+  private answer(term: Term, applied: readonly AppliedOperation[]): void {
+    const record = term.underWay.shift();
+    term.isChanged = true;
+    if (applied.length > 0) this.parts.reply(applied);
+    for (const request of record?.requests ?? []) request.ack();
+    if (term.arrived.length > 0 || term.own.length > 0) this.flushSoon(term);
+    this.snapshotIfDue(term);
+  }
+
+  private noteIn(term: Term, operation: Operation): void {
+    if (term.isOver) return;
+    term.own.push(operation);
+    term.ownTimer ??= setTimeout(() => {
+      term.ownTimer = undefined;
+      this.flush(term);
+    }, OWN_OPERATIONS_MS);
+  }
+
+  private flushSoon(term: Term): void {
+    if (term.isFlushDue || term.underWay.length >= RECORDS_UNDER_WAY) return;
+    term.isFlushDue = true;
+    setImmediate(() => {
+      term.isFlushDue = false;
+      this.flush(term);
+    });
+  }
+
+  private flush(term: Term): void {
+    if (!term.isKeeping || term.isOver || term.isSnapshotting) return;
+    if (term.underWay.length >= RECORDS_UNDER_WAY || (term.arrived.length === 0 && term.own.length === 0))
+      return;
+    let bytes = 0;
+    let count = 0;
+    while (count < term.arrived.length && bytes < RECORD_BYTES)
+      bytes += term.arrived[count++]?.body.length ?? 0;
+    const requests = term.arrived.splice(0, count);
+    const head: RecordHead = {
+      kind: 'requests',
+      by: term.nonce,
+      at: Date.now(),
+      maxWaitingJobs: this.parts.maxWaitingJobs,
+      own: term.own.splice(0),
+    };
+    clearTimeout(term.ownTimer);
+    term.ownTimer = undefined;
+    this.append(
+      term,
+      encodeFrame(
+        head,
+        requests.map(({ body }) => body),
+      ),
+      requests,
+    );
+  }
+
+  private snapshotIfDue(term: Term): void {
+    const isDue =
+      term.recordsSinceSnapshot >= RECORDS_TO_SNAPSHOT ||
+      term.bytesSinceSnapshot >= Math.max(BYTES_TO_SNAPSHOT, 2 * term.snapshotBytes) ||
+      performance.now() - term.snapshotAt >= SNAPSHOT_MS;
+    if (isDue && term.isKeeping && !term.isSnapshotting) void this.writeSnapshot(term);
+  }
+
+  /** Requests wait meanwhile: a snapshot is of one moment. The rest of the process has its turns between the parts. */
+  private async writeSnapshot(term: Term): Promise<void> {
+    term.isSnapshotting = true;
+    while (term.underWay.length > 0 && !this.isOver(term)) await nextTurn();
+    let first = true;
+    let bytes = 0;
+    for (const part of partsOf(term.reader.state)) {
+      if (this.isOver(term)) return;
+      const head: RecordHead = { kind: 'snapshot', by: term.nonce, first };
+      bytes += part.length;
+      first = false;
+      this.append(term, encodeFrame(head, [part]), []);
+      do await nextTurn();
+      while (term.underWay.length >= PARTS_UNDER_WAY && !this.isOver(term));
+    }
+    term.snapshotBytes = bytes;
+  }
+
+  private onSnapshotPart(term: Term, isFirst: boolean, isComplete: boolean): void {
+    term.underWay.shift();
+    if (isFirst) term.snapshotBegin = term.received - 1;
+    if (!isComplete) return;
+    this.membership.trim(term.snapshotBegin - term.trimmed);
+    term.trimmed = term.snapshotBegin;
+    term.recordsSinceSnapshot = 0;
+    term.bytesSinceSnapshot = 0;
+    term.snapshotAt = performance.now();
+    term.isSnapshotting = false;
+    this.flush(term);
+  }
+
+  private look(): void {
+    const { term } = this;
+    if (term === undefined) return;
+    const now = performance.now();
+    const [oldest] = term.underWay;
+    if (oldest !== undefined && now - oldest.sentAt > LATE_MS && !this.membership.isBlocked) {
+      this.stepDown('a record did not come back');
+      return;
+    }
+    if (!term.isKeeping) return;
+    this.snapshotIfDue(term);
+    if (now - this.lastTickAt >= TICK_MS) {
+      this.lastTickAt = now;
+      this.noteIn(term, { op: 'tick' });
+    }
+    const { persister } = this.parts;
+    if (persister !== undefined && term.isChanged && now - this.lastStoreAt >= persister.intervalMs) {
+      void this.store(term);
+    }
+  }
+
+  private async store(term: Term): Promise<void> {
+    const { persister, log, ledger } = this.parts;
+    if (persister === undefined || this.isStoring) return;
+    this.isStoring = true;
+    term.isChanged = false;
+    try {
+      await persister.store.store(persister.id, encodeState(term.reader.state));
+    } catch (error) {
+      term.isChanged = true;
+      log.error(`The state of ledger ${ledger} could not be stored: ${oneLine(String(error))}; trying on`);
+    }
+    this.lastStoreAt = performance.now();
+    this.isStoring = false;
+  }
+
+  /** A call, for it changes while something is awaited. */
+  private isOver(term: Term): boolean {
+    return term.isOver;
+  }
+
+  private stepDown(detail: string): void {
+    // `onLost` follows.
+    this.membership.stepDown(detail);
+  }
+
+  private end(): void {
+    const { term } = this;
+    if (term === undefined) return;
+    this.term = undefined;
+    term.isOver = true;
+    term.dispatcher.stop();
+    clearTimeout(term.ownTimer);
+    term.isKeeping = false;
+  }
+}

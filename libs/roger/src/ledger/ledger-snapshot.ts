@@ -1,0 +1,246 @@
+// Writes a ledger's state down in parts, and makes a state of such parts again.
+import type { DispatchRoute } from '../ledger-transport';
+import { encodeFrame, Frame } from './frame';
+import type { LedgerState } from './ledger-state';
+import type { Phase } from './state/keyed-job';
+import { KeyedJob } from './state/keyed-job';
+import { Lease } from './state/lease';
+import type { SessionsDump } from './state/sessions';
+
+const JOBS_PER_PART = 2_000;
+const BYTES_PER_PART = 1024 * 1024;
+const FORMAT = 1;
+
+/** The head of a part. The first one has the rest of the state, too. */
+interface PartHead {
+  readonly format: number;
+  readonly part: number;
+  readonly isLast: boolean;
+  readonly rest: Rest | undefined;
+  readonly jobs: readonly JobRow[];
+}
+
+interface Rest {
+  readonly id: string;
+  readonly lastDispatch: number;
+  readonly lastFence: number;
+  readonly lastPlace: number;
+  readonly standingVersion: number;
+  readonly sessions: SessionsDump;
+  readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number])[];
+  readonly partitions: readonly {
+    readonly id: string;
+    readonly cancelled: readonly (readonly [id: string, reason: string, at: number])[];
+    readonly paused: readonly string[];
+  }[];
+}
+
+type JobRow = readonly [
+  partition: string,
+  queue: string,
+  id: string,
+  queueKey: string | null,
+  executionKey: string | null,
+  place: number,
+  phase: number,
+  flags: number,
+  dispatch: number,
+  since: number,
+  cancelReason: string | null,
+  route: DispatchRoute | null,
+  lease: number,
+  body: number,
+];
+
+const PHASES: readonly Phase[] = ['waiting', 'dispatching', 'queued', 'running', 'missing'];
+const HOLDS_QUEUE_KEY = 1;
+const HAS_TURN = 2;
+/** Its keys are free already; it is only on its way to the buried. */
+const IS_PARTING = 4;
+const NONE = -1;
+
+/** The parts, made one by one, so that whoever writes them may pause between. The state must not change meanwhile. */
+export function* partsOf(state: LedgerState): Generator<Buffer> {
+  let rest: Rest | undefined = restOf(state);
+  let rows: JobRow[] = [];
+  let bodies: string[] = [];
+  let bytes = 0;
+  let part = 0;
+  const take = (isLast: boolean): Buffer => {
+    const head: PartHead = { format: FORMAT, part: part++, isLast, rest, jobs: rows };
+    const encoded = encodeFrame(head, bodies);
+    rest = undefined;
+    rows = [];
+    bodies = [];
+    bytes = 0;
+    return encoded;
+  };
+  for (const job of jobsOf(state)) {
+    rows.push(rowOf(job, job.body === undefined ? NONE : bodies.length));
+    if (job.body !== undefined) {
+      bodies.push(job.body);
+      bytes += job.body.length;
+    }
+    if (rows.length >= JOBS_PER_PART || bytes >= BYTES_PER_PART) yield take(false);
+  }
+  yield take(true);
+}
+
+/** Those of a lease come in their order. */
+function* jobsOf(state: LedgerState): Generator<KeyedJob> {
+  for (const { jobs } of state.leases.values()) yield* jobs;
+  for (const { jobs } of state.partitions.values()) {
+    for (const job of jobs.values()) if (job.lease === undefined) yield job;
+  }
+  for (const job of state.sending.values()) if (isParting(job)) yield job;
+}
+
+function isParting(job: KeyedJob): boolean {
+  return job.partition.jobs.get(job.id) !== job;
+}
+
+function restOf(state: LedgerState): Rest {
+  return {
+    id: state.id,
+    lastDispatch: state.lastDispatch,
+    lastFence: state.lastFence,
+    lastPlace: state.lastPlace,
+    standingVersion: state.standingVersion,
+    sessions: state.sessions.dump(),
+    leases: [...state.leases.values()].map(({ dispatch, owner, fence }) => [dispatch, owner, fence]),
+    partitions: [...state.partitions.values()].map(({ id, cancelled, paused }) => ({
+      id,
+      cancelled: [...cancelled].map(([job, { reason, at }]) => [job, reason, at]),
+      paused: [...paused],
+    })),
+  };
+}
+
+function rowOf(job: KeyedJob, body: number): JobRow {
+  const { partition, queue, id, queueKey, executionKey, place, dispatch, since } = job;
+  const line = executionKey === undefined ? undefined : partition.lines.get(executionKey);
+  const flags =
+    (job.holdsQueueKey ? HOLDS_QUEUE_KEY : 0) |
+    (line?.holder === job ? HAS_TURN : 0) |
+    (isParting(job) ? IS_PARTING : 0);
+  return [
+    partition.id,
+    queue,
+    id,
+    queueKey ?? null,
+    executionKey ?? null,
+    place,
+    PHASES.indexOf(job.phase),
+    flags,
+    dispatch,
+    since,
+    job.cancelReason ?? null,
+    job.route ?? null,
+    job.lease?.dispatch ?? 0,
+    body,
+  ];
+}
+
+/** A part is not what it should be. */
+export class SnapshotError extends Error {}
+
+/** Makes a state of the parts, which must come in their order. */
+export class SnapshotReader {
+  private parts = 0;
+  /** Texts that many jobs share are kept once. */
+  private readonly texts = new Map<string, string>();
+
+  /** @param state an empty one, to be filled */
+  constructor(private readonly state: LedgerState) {}
+
+  /** @returns true at the last part. @throws SnapshotError, FrameError */
+  add(bytes: Buffer): boolean {
+    const frame = Frame.read(bytes);
+    const head = frame.head as PartHead;
+    if (head.format !== FORMAT) throw new SnapshotError(`its format is ${head.format}, not ${FORMAT}`);
+    if (head.part !== this.parts) throw new SnapshotError(`part ${this.parts} is missing`);
+    this.parts++;
+    if (head.rest !== undefined) this.addRest(head.rest);
+    for (const row of head.jobs) this.addJob(row, frame);
+    return head.isLast;
+  }
+
+  private addRest({ sessions, leases, partitions, ...numbers }: Rest): void {
+    const { state } = this;
+    Object.assign(state, numbers);
+    state.sessions.load(sessions);
+    for (const [dispatch, owner, fence] of leases)
+      state.leases.set(dispatch, new Lease(dispatch, owner, fence));
+    for (const { id: partitionId, cancelled, paused } of partitions) {
+      const partition = state.partition(partitionId);
+      for (const [job, reason, at] of cancelled) partition.cancelled.set(job, { reason, at });
+      for (const queue of paused) partition.paused.add(queue);
+    }
+  }
+
+  private addJob(row: JobRow, frame: Frame): void {
+    const { state } = this;
+    const [partitionId, queue, id, queueKey, executionKey, place, phase, flags, dispatch, since] = row;
+    const [, , , , , , , , , , cancelReason, route, lease, body] = row;
+    const partition = state.partition(partitionId);
+    const line =
+      executionKey === null || (flags & IS_PARTING) !== 0 ? undefined : partition.lines.get(executionKey);
+    const key = line?.key ?? executionKey ?? undefined;
+    const job = new KeyedJob(partition, id, this.shared(queue), queueKey ?? undefined, key, place);
+    job.phase = PHASES[phase] ?? 'queued';
+    job.dispatch = dispatch;
+    job.since = since;
+    job.cancelReason = cancelReason ?? undefined;
+    job.route = route ?? undefined;
+    job.body = body === NONE ? undefined : frame.text(body);
+    if ((flags & IS_PARTING) === 0) partition.jobs.set(id, job);
+    if ((flags & HOLDS_QUEUE_KEY) !== 0 && job.queueKey !== undefined) {
+      partition.queueKeys.set(job.queueKey, job);
+      job.holdsQueueKey = true;
+    }
+    if ((flags & HAS_TURN) !== 0 && key !== undefined) partition.lineOf(key).holder = job;
+    switch (job.phase) {
+      case 'waiting':
+        if (key !== undefined) partition.lineOf(key).insert(job);
+        state.waitingCount++;
+        return;
+      case 'dispatching':
+        state.sending.set(dispatch, job);
+        return;
+      case 'queued':
+        partition.addQueued(job);
+        return;
+      case 'running':
+        state.leases.get(lease)?.add(job);
+        return;
+      case 'missing':
+        state.missing.add(job);
+    }
+  }
+
+  private shared(text: string): string {
+    const known = this.texts.get(text);
+    if (known !== undefined) return known;
+    this.texts.set(text, text);
+    return text;
+  }
+}
+
+/** A whole state in one, for a persister. */
+export function encodeState(state: LedgerState): Buffer {
+  return encodeFrame({ ledger: 'roger', format: FORMAT }, [...partsOf(state)]);
+}
+
+/** @throws SnapshotError, FrameError */
+export function decodeState(bytes: Buffer, into: LedgerState): void {
+  const frame = Frame.read(bytes);
+  const { ledger, format } = frame.head as { ledger?: unknown; format?: unknown };
+  if (ledger !== 'roger') throw new SnapshotError('it is not the state of a ledger');
+  if (format !== FORMAT) throw new SnapshotError(`its format is ${String(format)}, not ${FORMAT}`);
+  const reader = new SnapshotReader(into);
+  for (let index = 0; index < frame.count; index++) {
+    if (reader.add(frame.part(index)) !== (index === frame.count - 1)) {
+      throw new SnapshotError('it is not whole');
+    }
+  }
+}

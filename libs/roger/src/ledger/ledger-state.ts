@@ -1,0 +1,622 @@
+// A ledger's state: which keys are held, who waits, what was sent. Pure: the same operations give the same state anywhere.
+import type { DispatchRoute } from '../ledger-transport';
+import type {
+  Cancelled,
+  ClaimReply,
+  EnqueueReply,
+  LedgerOutcome,
+  Operation,
+  Reply,
+  Standing,
+  StandingChange,
+} from './operation';
+import { KeyedJob } from './state/keyed-job';
+import { Lease } from './state/lease';
+import type { Line } from './state/line';
+import { PartitionState } from './state/partition-state';
+import { Sessions } from './state/sessions';
+
+/** Cancels that never meet their job, and jobs that never turn up again, go after a day. */
+const KEPT_MS = 24 * 60 * 60 * 1_000;
+/** Longer than any request can take: what it may ask twice is remembered until then. */
+const SILENT_MS = 10 * 60 * 1_000;
+
+/** What has to happen outside. Told while an operation is applied, and not when it is only made up for. */
+export interface LedgerEffects {
+  /** Send the job out, under its present dispatch number and by its present route. */
+  dispatch(job: KeyedJob): void;
+}
+
+export interface OperationContext {
+  /** In ms since the epoch, by the keeper's clock. */
+  readonly at: number;
+  readonly maxWaitingJobs: number;
+  /** A part of the request. */
+  readonly text: (part: number) => string;
+  /** Puts a part into the reply; its number. */
+  readonly addPart: (text: string) => number;
+}
+
+const OK: Reply = Object.freeze({});
+const STALE: ClaimReply = Object.freeze({ claim: 'stale' });
+
+export class LedgerState {
+  /** Given at the first claim; jobs that were sent out under another one belong to a state that is gone. */
+  id = '';
+  readonly partitions = new Map<string, PartitionState>();
+  readonly sessions = new Sessions();
+  /** Sent out and not known to have arrived, by dispatch number. */
+  readonly sending = new Map<number, KeyedJob>();
+  readonly leases = new Map<number, Lease>();
+  readonly missing = new Set<KeyedJob>();
+  /** Jobs in line, over all partitions. */
+  waitingCount = 0;
+  lastDispatch = 0;
+  lastFence = 0;
+  lastPlace = 0;
+  /** Grows with every cancel and pause that nodes have to know of. */
+  standingVersion = 0;
+
+  constructor(private readonly effects: LedgerEffects) {}
+
+  apply(operation: Operation, context: OperationContext): Reply {
+    switch (operation.op) {
+      case 'enqueue':
+        return this.enqueue(operation, context) as Reply;
+      case 'claim':
+        return this.claim(operation, context) as unknown as Reply;
+      case 'adopt':
+        return this.adopt(operation, context) as unknown as Reply;
+      case 'park':
+        return this.park(operation, context);
+      case 'settle':
+        return this.settle(operation, context);
+      case 'bid farewell':
+        return this.bidFarewell(operation);
+      case 'cancel':
+        return this.cancel(operation, context);
+      case 'met':
+        this.partitions.get(operation.partition)?.cancelled.delete(operation.id);
+        this.standingVersion++;
+        return this.tidy(operation.partition);
+      case 'is cancelled':
+        return { yes: this.isCancelled(operation) };
+      case 'discard':
+        return this.discard(operation);
+      case 'pause':
+        this.partition(operation.partition).paused.add(operation.queue);
+        this.standingVersion++;
+        return OK;
+      case 'resume':
+        this.partitions.get(operation.partition)?.paused.delete(operation.queue);
+        this.standingVersion++;
+        return this.tidy(operation.partition);
+      case 'purge waiting':
+        return { removed: this.purgeWaiting(operation) };
+      case 'standing':
+        return { ...this.standing() };
+      case 'paused':
+        return { queues: [...(this.partitions.get(operation.partition)?.paused ?? [])] };
+      case 'is queued':
+        return this.describe(this.partitions.get(operation.partition)?.queueKeys.get(operation.key));
+      case 'is executing':
+        return this.describe(this.runningUnder(operation));
+      case 'remove queued':
+        return this.removeQueued(operation);
+      case 'remove executed':
+        return this.removeExecuted(operation);
+      case 'dispatched':
+        this.dispatched(operation.dispatch, context.at);
+        return OK;
+      case 'dispatch again':
+        this.dispatchAgain(operation.dispatch);
+        return OK;
+      case 'dispatch all again':
+        for (const dispatch of [...this.sending.keys()]) this.dispatchAgain(dispatch);
+        return OK;
+      case 'missing':
+        this.miss(operation, context.at);
+        return OK;
+      case 'tick':
+        this.tick(context.at);
+        return OK;
+    }
+  }
+
+  /** What every node has to hear of an operation; undefined: nothing. */
+  changeOf(operation: Operation, reply: Reply): StandingChange | undefined {
+    switch (operation.op) {
+      case 'pause':
+      case 'resume':
+        return { kind: operation.op, partition: operation.partition, queue: operation.queue };
+      case 'met':
+        return { kind: 'met', partition: operation.partition, id: operation.id };
+      case 'cancel': {
+        const { partition, id, reason } = operation;
+        if (reply['met'] === 'unseen') return { kind: 'cancel', partition, id, reason };
+        const fence = this.partitions.get(partition)?.jobs.get(id)?.lease?.fence;
+        return fence === undefined ? undefined : { kind: 'cancel', partition, id, reason, fence };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  standing(): Standing {
+    const partitions = [...this.partitions.values()];
+    const running = [...this.leases.values()].flatMap(({ jobs }) => jobs);
+    return {
+      version: this.standingVersion,
+      cancelled: [
+        ...partitions.flatMap(({ id, cancelled }) =>
+          [...cancelled].map(([job, { reason }]): Cancelled => [id, job, reason]),
+        ),
+        ...running.flatMap(({ partition, id, cancelReason, lease }) =>
+          cancelReason === undefined || lease === undefined
+            ? []
+            : [[partition.id, id, cancelReason, lease.fence] as const],
+        ),
+      ],
+      paused: partitions.flatMap(({ id, paused }) => [...paused].map((queue) => [id, queue] as const)),
+    };
+  }
+
+  partition(id: string): PartitionState {
+    const existing = this.partitions.get(id);
+    if (existing !== undefined) return existing;
+    const partition = new PartitionState(id);
+    this.partitions.set(id, partition);
+    return partition;
+  }
+
+  // --- enqueue
+
+  private enqueue(
+    { partition: id, id: jobId, queue, queueKey, executionKey, body }: Operation & { op: 'enqueue' },
+    { text, maxWaitingJobs }: OperationContext,
+  ): EnqueueReply {
+    const partition = this.partition(id);
+    // The same job asked for anew: it is there.
+    if (partition.jobs.has(jobId)) return {};
+    const holder = queueKey === undefined ? undefined : partition.queueKeys.get(queueKey);
+    if (holder !== undefined) return { duplicate: holder.id };
+    const line = executionKey === undefined ? undefined : partition.lineOf(executionKey);
+    if (line?.holder !== undefined && this.waitingCount >= maxWaitingJobs) return { full: maxWaitingJobs };
+
+    const job = new KeyedJob(partition, jobId, queue, queueKey, line?.key, ++this.lastPlace);
+    job.body = text(body);
+    partition.jobs.set(jobId, job);
+    if (queueKey !== undefined) this.takeQueueKey(job);
+    if (line === undefined) {
+      this.send(job, NORMAL);
+    } else if (line.holder === undefined) {
+      line.holder = job;
+      this.send(job, NORMAL);
+    } else {
+      this.waitInLine(job, line);
+    }
+    return {};
+  }
+
+  private takeQueueKey(job: KeyedJob): void {
+    const { queueKey, partition } = job;
+    if (queueKey === undefined || partition.queueKeys.has(queueKey)) return;
+    partition.queueKeys.set(queueKey, job);
+    job.holdsQueueKey = true;
+  }
+
+  private freeQueueKey(job: KeyedJob): void {
+    if (!job.holdsQueueKey || job.queueKey === undefined) return;
+    job.partition.queueKeys.delete(job.queueKey);
+    job.holdsQueueKey = false;
+  }
+
+  private waitInLine(job: KeyedJob, line: Line): void {
+    job.phase = 'waiting';
+    job.dispatch = 0;
+    line.insert(job);
+    this.waitingCount++;
+  }
+
+  private leaveLine(job: KeyedJob): void {
+    if (job.phase !== 'waiting') return;
+    this.lineOf(job)?.remove(job);
+    this.waitingCount--;
+  }
+
+  private lineOf(job: KeyedJob): Line | undefined {
+    return job.executionKey === undefined ? undefined : job.partition.lines.get(job.executionKey);
+  }
+
+  /** Gives the turn to the next in line, if it was this job's. */
+  private passOn(job: KeyedJob): void {
+    const line = this.lineOf(job);
+    if (line?.holder !== job) return;
+    // Those that were granted together run one after the other on one node.
+    const successor = job.lease?.jobs.find((one) => one !== job);
+    line.holder = successor ?? line.next;
+    if (line.holder === undefined) {
+      job.partition.lines.delete(line.key);
+    } else if (successor === undefined) {
+      this.leaveLine(line.holder);
+      this.send(line.holder, EXPRESS);
+    }
+  }
+
+  // --- out to the broker
+
+  private send(job: KeyedJob, route: DispatchRoute): void {
+    job.partition.removeQueued(job);
+    job.phase = 'dispatching';
+    job.dispatch = ++this.lastDispatch;
+    job.route = route;
+    this.sending.set(job.dispatch, job);
+    this.effects.dispatch(job);
+  }
+
+  private dispatched(dispatch: number, at: number): void {
+    const job = this.sending.get(dispatch);
+    if (job === undefined) return;
+    this.sending.delete(dispatch);
+    job.body = undefined;
+    if (job.route?.kind === 'bury') return;
+    job.phase = 'queued';
+    job.since = job.route?.kind === 'retry' ? at + job.route.afterSeconds * 1_000 : at;
+    job.partition.addQueued(job);
+  }
+
+  private dispatchAgain(dispatch: number): void {
+    const job = this.sending.get(dispatch);
+    if (job === undefined) return;
+    this.sending.delete(dispatch);
+    this.send(job, job.route ?? NORMAL);
+  }
+
+  // --- run
+
+  /** A copy that was sent out under an earlier number doesn't count. */
+  protected isPresentDispatch(job: KeyedJob, dispatch: number): boolean {
+    return job.dispatch === dispatch;
+  }
+
+  protected isPresentFence(lease: Lease, fence: number): boolean {
+    return lease.fence === fence;
+  }
+
+  private claim(operation: Operation & { op: 'claim' }, context: OperationContext): ClaimReply {
+    const { state, dispatch, owner, chain } = operation;
+    if (state !== this.id) return this.claimForeign(operation);
+    const lease = this.leases.get(dispatch);
+    if (lease !== undefined) return this.grantAgain(lease, operation, context);
+    const job = this.partitions.get(operation.partition)?.jobs.get(operation.id);
+    if (job === undefined || !this.isPresentDispatch(job, dispatch)) return STALE;
+    if (job.phase !== 'queued' && job.phase !== 'dispatching' && job.phase !== 'missing') return STALE;
+    return this.take(job, owner, chain, context);
+  }
+
+  /** A copy of a job that was adopted may be delivered again; of any other the ledger knows nothing. */
+  private claimForeign({ partition, id, dispatch }: Operation & { op: 'claim' }): ClaimReply {
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    return job === undefined || job.dispatch === -dispatch ? { claim: 'foreign' } : STALE;
+  }
+
+  private take(job: KeyedJob, owner: string, chain: number, context: OperationContext): ClaimReply {
+    if (job.cancelReason !== undefined) return { claim: 'cancelled', reason: job.cancelReason };
+    const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
+    if (line !== undefined && line.holder !== job) {
+      if (line.holder !== undefined) return { claim: 'wait' };
+      line.holder = job;
+    }
+    this.arrive(job);
+    this.takeQueueKey(job);
+    const lease = new Lease(job.dispatch, owner, ++this.lastFence);
+    this.leases.set(lease.dispatch, lease);
+    lease.add(job);
+    if (line !== undefined) this.extendChain(lease, line, chain);
+    return this.grant(lease, job.id, context);
+  }
+
+  /** It has arrived, whatever the broker has said of it so far. */
+  private arrive(job: KeyedJob): void {
+    this.sending.delete(job.dispatch);
+    this.missing.delete(job);
+    job.partition.removeQueued(job);
+    job.body = undefined;
+  }
+
+  private extendChain(lease: Lease, line: Line, chain: number): void {
+    const queue = lease.jobs[0]?.queue;
+    while (lease.jobs.length < chain) {
+      const { next } = line;
+      if (next === undefined || next.queue !== queue) return;
+      this.leaveLine(next);
+      lease.add(next);
+    }
+  }
+
+  private grantAgain(
+    lease: Lease,
+    { id, owner }: Operation & { op: 'claim' },
+    context: OperationContext,
+  ): ClaimReply {
+    // The broker holds a message for one consumer at a time: whoever has it now is the only one.
+    if (lease.owner !== owner) {
+      lease.owner = owner;
+      lease.fence = ++this.lastFence;
+    }
+    return this.grant(lease, id, context);
+  }
+
+  private grant(lease: Lease, deliveredId: string, { addPart }: OperationContext): ClaimReply {
+    const jobs = lease.jobs.map(({ id, body, cancelReason }) => ({
+      id,
+      ...(cancelReason === undefined ? {} : { cancelled: cancelReason }),
+      ...(id === deliveredId || body === undefined ? {} : { body: addPart(body) }),
+    }));
+    return { claim: 'granted', fence: lease.fence, jobs };
+  }
+
+  private adopt(operation: Operation & { op: 'adopt' }, context: OperationContext): ClaimReply {
+    const partition = this.partition(operation.partition);
+    // Foreign numbers are kept apart from our own by their sign.
+    const dispatch = -operation.dispatch;
+    let job = partition.jobs.get(operation.id);
+    const lease = this.leases.get(dispatch);
+    if (job !== undefined && lease !== undefined && job.lease === lease) {
+      return this.grantAgain(lease, { ...operation, op: 'claim', chain: 1 }, context);
+    }
+    if (job !== undefined && job.dispatch !== dispatch) return STALE;
+    if (job === undefined) {
+      const { id, queue, queueKey, executionKey } = operation;
+      job = new KeyedJob(partition, id, queue, queueKey, executionKey, ++this.lastPlace);
+      job.phase = 'queued';
+      job.dispatch = dispatch;
+      job.since = context.at;
+      partition.jobs.set(id, job);
+      partition.addQueued(job);
+      this.takeQueueKey(job);
+    }
+    return this.take(job, operation.owner, 1, context);
+  }
+
+  private park(
+    { partition, id, state, dispatch, body }: Operation & { op: 'park' },
+    { text }: OperationContext,
+  ): Reply {
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    const number = state === this.id ? dispatch : -dispatch;
+    if (job === undefined || !this.isPresentDispatch(job, number) || job.lease !== undefined) return OK;
+    const bytes = text(body);
+    this.arrive(job);
+    job.body = bytes;
+    const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
+    if (line?.holder !== undefined && line.holder !== job && job.cancelReason === undefined) {
+      this.waitInLine(job, line);
+    } else {
+      if (line !== undefined) line.holder ??= job;
+      this.send(job, EXPRESS);
+    }
+    return OK;
+  }
+
+  // --- the end of a run
+
+  private settle(
+    { partition, id, fence, outcome }: Operation & { op: 'settle' },
+    { text }: OperationContext,
+  ): Reply {
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    const lease = job?.lease;
+    // Settled before, and the answer was lost: or it is an old run that comes late.
+    if (job === undefined || lease === undefined) return OK;
+    if (!this.isPresentFence(lease, fence)) return { refused: true };
+    this.endRun(job, lease, outcome, text);
+    return OK;
+  }
+
+  private endRun(job: KeyedJob, lease: Lease, outcome: LedgerOutcome, text: (part: number) => string): void {
+    const body = 'body' in outcome ? text(outcome.body) : undefined;
+    this.passOnOrRelease(job, lease, outcome.kind === 'release');
+    switch (outcome.kind) {
+      case 'done':
+      case 'cancelled':
+        this.forget(job);
+        return;
+      case 'retry':
+        job.body = body;
+        if (job.cancelReason === undefined) {
+          this.send(job, { kind: 'retry', afterSeconds: outcome.afterSeconds });
+        } else {
+          this.freeQueueKey(job);
+          this.send(job, EXPRESS);
+        }
+        return;
+      case 'bury':
+        this.forget(job);
+        job.body = body;
+        this.send(job, { kind: 'bury', reason: outcome.reason });
+        return;
+      case 'release':
+        return;
+    }
+  }
+
+  private passOnOrRelease(job: KeyedJob, lease: Lease, isReleased: boolean): void {
+    if (isReleased) {
+      // What was delivered itself goes back by its message; the others have theirs with the ledger.
+      const line = this.lineOf(job);
+      if (job.body === undefined || line === undefined) return;
+      const wasTurn = line.holder === job;
+      if (wasTurn) line.holder = lease.jobs.find((one) => one !== job);
+      lease.remove(job);
+      this.waitInLine(job, line);
+      if (wasTurn && line.holder === undefined) this.giveTurn(line);
+    } else {
+      this.passOn(job);
+      lease.remove(job);
+    }
+    if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
+  }
+
+  private giveTurn(line: Line): void {
+    const { next } = line;
+    if (next === undefined) return;
+    line.holder = next;
+    this.leaveLine(next);
+    this.send(next, EXPRESS);
+  }
+
+  /** Its keys are free, and nothing is left of it. */
+  private forget(job: KeyedJob): void {
+    this.freeQueueKey(job);
+    this.sending.delete(job.dispatch);
+    this.missing.delete(job);
+    job.partition.removeQueued(job);
+    if (job.partition.jobs.get(job.id) === job) job.partition.jobs.delete(job.id);
+    this.tidy(job.partition.id);
+  }
+
+  private tidy(id: string): Reply {
+    const partition = this.partitions.get(id);
+    if (partition?.isEmpty === true && partition.lines.size === 0) this.partitions.delete(id);
+    return OK;
+  }
+
+  // --- cancel, and other ends
+
+  private cancel(
+    { partition: id, id: jobId, reason }: Operation & { op: 'cancel' },
+    { at }: OperationContext,
+  ): Reply {
+    const partition = this.partition(id);
+    const job = partition.jobs.get(jobId);
+    this.standingVersion++;
+    if (job === undefined) {
+      if (!partition.cancelled.has(jobId)) partition.cancelled.set(jobId, { reason, at });
+      return { met: 'unseen' };
+    }
+    const met =
+      job.phase === 'waiting' || job.phase === 'running'
+        ? job.phase
+        : job.route?.kind === 'retry'
+          ? 'retrying'
+          : 'queued';
+    if (job.cancelReason !== undefined) return { met };
+    job.cancelReason = reason;
+    // Who runs keeps its keys until it has stopped; the others won't run any more.
+    if (job.phase === 'running') return { met };
+    this.freeQueueKey(job);
+    if (job.phase === 'waiting') {
+      // Whoever meets it tells the callbacks.
+      this.leaveLine(job);
+      this.send(job, EXPRESS);
+    } else {
+      this.passOn(job);
+    }
+    return { met };
+  }
+
+  private isCancelled({ partition: id, id: jobId }: { partition: string; id: string }): boolean {
+    const partition = this.partitions.get(id);
+    return (
+      partition !== undefined &&
+      (partition.cancelled.has(jobId) || partition.jobs.get(jobId)?.cancelReason !== undefined)
+    );
+  }
+
+  private bidFarewell({ partition, id, dispatch }: Operation & { op: 'bid farewell' }): Reply {
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    if (job?.cancelReason !== undefined && Math.abs(job.dispatch) === dispatch) this.forget(job);
+    return OK;
+  }
+
+  private discard({ partition, id, state, dispatch }: Operation & { op: 'discard' }): Reply {
+    const number = state === this.id ? dispatch : -dispatch;
+    const lease = this.leases.get(number);
+    if (lease !== undefined) {
+      for (const job of [...lease.jobs]) {
+        const isDelivered = job.body === undefined;
+        this.passOnOrRelease(job, lease, !isDelivered);
+        if (isDelivered) this.forget(job);
+      }
+      return OK;
+    }
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    if (job === undefined || job.lease !== undefined || !this.isPresentDispatch(job, number)) return OK;
+    this.passOn(job);
+    this.forget(job);
+    return OK;
+  }
+
+  private purgeWaiting({ partition: id, queue }: { partition: string; queue: string }): number {
+    const partition = this.partitions.get(id);
+    let removed = 0;
+    for (const line of [...(partition?.lines.values() ?? [])]) {
+      for (const job of [...line.waiting()]) {
+        if (job.queue !== queue) continue;
+        this.leaveLine(job);
+        this.forget(job);
+        removed++;
+      }
+    }
+    return removed;
+  }
+
+  private miss({ partition, id, dispatch }: Operation & { op: 'missing' }, at: number): void {
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    if (job === undefined || job.phase !== 'queued' || job.dispatch !== dispatch) return;
+    this.freeQueueKey(job);
+    this.passOn(job);
+    job.partition.removeQueued(job);
+    job.phase = 'missing';
+    job.since = at;
+    this.missing.add(job);
+  }
+
+  private tick(at: number): void {
+    this.sessions.forgetSilentSince(at - SILENT_MS);
+    for (const job of this.missing) {
+      if (job.since > at - KEPT_MS) break;
+      this.forget(job);
+    }
+    for (const partition of [...this.partitions.values()]) {
+      for (const [id, cancel] of partition.cancelled) {
+        if (cancel.at > at - KEPT_MS) break;
+        partition.cancelled.delete(id);
+      }
+      this.tidy(partition.id);
+    }
+  }
+
+  // --- an operator's questions and repairs
+
+  private runningUnder({ partition, key }: { partition: string; key: string }): KeyedJob | undefined {
+    const holder = this.partitions.get(partition)?.lines.get(key)?.holder;
+    return holder?.phase === 'running' ? holder : undefined;
+  }
+
+  private describe(job: KeyedJob | undefined): Reply {
+    return job === undefined ? OK : { job: job.id };
+  }
+
+  private removeQueued({ partition: id, key }: { partition: string; key: string }): Reply {
+    const job = this.partitions.get(id)?.queueKeys.get(key);
+    if (job !== undefined) this.freeQueueKey(job);
+    return this.describe(job);
+  }
+
+  private removeExecuted({ partition: id, key }: { partition: string; key: string }): Reply {
+    const partition = this.partitions.get(id);
+    const line = partition?.lines.get(key);
+    const job = line?.holder;
+    if (partition === undefined || line === undefined || job === undefined) return OK;
+    // Its present run may go on; its outcome is taken, but the turn is no longer its to pass on.
+    line.holder = undefined;
+    this.giveTurn(line);
+    if (line.isEmpty) partition.lines.delete(key);
+    return this.describe(job);
+  }
+}
+
+const NORMAL: DispatchRoute = { kind: 'normal' };
+const EXPRESS: DispatchRoute = { kind: 'express' };

@@ -1,0 +1,472 @@
+// All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
+import { LedgerFullError, MalformedJobError, NotConnectedError } from '../job/errors';
+import type { Job } from '../job/job';
+import type { RogerLog } from '../job/log';
+import type { QueueAddress } from '../job/names';
+import type { BrokerMessageToAck, LedgerTransport, Mailbox } from '../ledger-transport';
+import { Announcements } from './announcements';
+import { encodeFrame, Frame } from './frame';
+import type { Answer } from './ledger-client';
+import { LedgerSeat } from './ledger-seat';
+import type { Mail } from './mail';
+import { isMail } from './mail';
+import type { CancelMet, ClaimReply, EnqueueReply, LedgerOutcome, Operation, Standing } from './operation';
+import { HERE_MS, ServingNodes } from './serving-nodes';
+import { ledgerOf } from './shards';
+import type { StandingListener } from './standing-board';
+import { StandingBoard } from './standing-board';
+import type { StatePersister } from './state-persister';
+
+/** After a standing could not be had. */
+const FETCH_AGAIN_MS = 500;
+const NOTHING: Standing = { version: 0, cancelled: [], paused: [] };
+/** How long after the last store a changed state is stored again by a persister. */
+const STORE_INTERVAL_MS = 1_000;
+
+export interface LedgersOptions {
+  readonly ledgerShards: number;
+  readonly ledgerTimeoutMs: number;
+  readonly maxBufferedBytes: number;
+  readonly maxWaitingJobs: number;
+  readonly maxJobBytes: number;
+  readonly namespace: string | undefined;
+  readonly persister: StatePersister | undefined;
+}
+
+/** A job that this node was granted the right to run. */
+export interface Grant {
+  readonly fence: number;
+  readonly jobs: readonly {
+    readonly id: string;
+    readonly cancelled: string | undefined;
+    /** Undefined for the job that was delivered. */
+    readonly body: Buffer | undefined;
+  }[];
+}
+
+export type Claimed =
+  | ({ readonly claim: 'granted' } & Grant)
+  | { readonly claim: 'stale' | 'wait' }
+  | { readonly claim: 'cancelled'; readonly reason: string };
+
+/** An outcome with the job's bytes where something remains of it. */
+export type SettledAs =
+  | Exclude<LedgerOutcome, { readonly body: number }>
+  | (Omit<Extract<LedgerOutcome, { readonly kind: 'retry' }>, 'body'> & { readonly body: Buffer })
+  | (Omit<Extract<LedgerOutcome, { readonly kind: 'bury' }>, 'body'> & { readonly body: Buffer });
+
+/** What a cancel came to. */
+export interface CancelAnswer {
+  readonly met: CancelMet;
+  readonly missing: readonly string[];
+}
+
+/** What this node's lanes are told. */
+export interface LedgersListener extends StandingListener {
+  /** The queue has an express lane. */
+  onExpress(partition: string, queue: string): void;
+}
+
+export class Ledgers implements Mailbox {
+  private readonly seats = new Map<number, LedgerSeat>();
+  private readonly boards = new Map<number, StandingBoard>();
+  private readonly nodes = new ServingNodes();
+  private readonly announcements: Announcements;
+  private listener: LedgersListener | undefined;
+  private isReceiving = false;
+  private isClosed = false;
+  private trouble: Error | undefined;
+  private hereTimer: NodeJS.Timeout | undefined;
+  private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
+  private lastOwner = 0;
+
+  constructor(
+    private readonly transport: LedgerTransport,
+    private readonly options: LedgersOptions,
+    private readonly log: RogerLog,
+    /** Reads a job's bytes. @throws MalformedJobError */
+    private readonly decode: (body: Buffer) => Job,
+  ) {
+    this.announcements = new Announcements(this.nodes, (node) =>
+      this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
+    );
+  }
+
+  /** This node serves these partitions: it hears of everything that concerns them. To be called once. */
+  serve(partitions: readonly string[], listener: LedgersListener): void {
+    this.listener = listener;
+    for (const partition of partitions) this.watch(partition);
+    this.receive();
+    this.hereTimer = setInterval(() => {
+      this.sayHere();
+      for (const board of this.boards.values()) board.expire();
+    }, HERE_MS);
+    this.hereTimer.unref();
+  }
+
+  /** A token that no other delivery has. */
+  newOwner(): string {
+    return `${this.transport.nodeId}/${++this.lastOwner}`;
+  }
+
+  boardOf(partition: string): StandingBoard | undefined {
+    return this.boards.get(this.ledgerOf(partition));
+  }
+
+  // --- keyed jobs
+
+  /** @throws LedgerFullError, LedgerUnavailableError, EnqueueBufferFullError, RogerClosedError */
+  async enqueue({ partition, id, queue, queueKey, executionKey }: Job, body: Buffer): Promise<EnqueueReply> {
+    const text = body.toString('latin1');
+    const { reply } = await this.ask(
+      partition,
+      (add) => ({ op: 'enqueue', partition, id, queue, queueKey, executionKey, body: add(text) }),
+      body.length,
+    );
+    const { duplicate, full } = reply as EnqueueReply;
+    if (full !== undefined) throw new LedgerFullError(partition, full);
+    return duplicate === undefined ? {} : { duplicate };
+  }
+
+  /** Asks for the right to run a delivered job. @throws LedgerUnavailableError, RogerClosedError */
+  async claim(job: Job, owner: string, chain: number): Promise<Claimed> {
+    const { partition, id, queue, queueKey, executionKey } = job;
+    const { state, dispatch } = job.ledger ?? { state: '', dispatch: 0 };
+    const answer = await this.ask(partition, () => ({
+      op: 'claim',
+      partition,
+      id,
+      state,
+      dispatch,
+      owner,
+      chain,
+    }));
+    const reply = answer.reply as unknown as ClaimReply;
+    if (reply.claim !== 'foreign') return claimedOf(answer, reply);
+    const adopted = await this.ask(partition, () => ({
+      op: 'adopt',
+      partition,
+      id,
+      queue,
+      queueKey,
+      executionKey,
+      state,
+      dispatch,
+      owner,
+    }));
+    return claimedOf(adopted, adopted.reply as unknown as ClaimReply);
+  }
+
+  /** Hands in a job whose execution key is taken. */
+  async park({ partition, id, ledger }: Job, body: Buffer): Promise<void> {
+    const { state, dispatch } = ledger ?? { state: '', dispatch: 0 };
+    const text = body.toString('latin1');
+    await this.ask(
+      partition,
+      (add) => ({ op: 'park', partition, id, state, dispatch, body: add(text) }),
+      body.length,
+    );
+  }
+
+  /** @returns false when the run's fence is old: its outcome was refused. */
+  async settle(partition: string, id: string, fence: number, outcome: SettledAs): Promise<boolean> {
+    const text = 'body' in outcome ? outcome.body.toString('latin1') : undefined;
+    const { reply } = await this.ask(
+      partition,
+      (add) => ({
+        op: 'settle',
+        partition,
+        id,
+        fence,
+        outcome: (text === undefined ? outcome : { ...outcome, body: add(text) }) as LedgerOutcome,
+      }),
+      text?.length,
+    );
+    return reply['refused'] !== true;
+  }
+
+  /** A delivered job that was cancelled has been dealt with. */
+  async bidFarewell({ partition, id, ledger }: Job): Promise<void> {
+    const dispatch = ledger?.dispatch ?? 0;
+    await this.ask(partition, () => ({ op: 'bid farewell', partition, id, dispatch }));
+  }
+
+  /** The messages of these jobs are about to be removed. */
+  async discard(jobs: readonly Job[]): Promise<void> {
+    await Promise.all(
+      jobs.map(({ partition, id, ledger }) =>
+        ledger === undefined
+          ? undefined
+          : this.ask(partition, () => ({ op: 'discard', partition, id, ...ledger })),
+      ),
+    );
+  }
+
+  // --- everything else
+
+  /** A cancelled job without keys was met on this node and has ended. */
+  met(partition: string, id: string): void {
+    this.boardOf(partition)?.forget(partition, id);
+    // When it gets lost, the cancel goes after a day.
+    this.ask(partition, () => ({ op: 'met', partition, id })).catch(() => undefined);
+  }
+
+  async cancel(partition: string, id: string, reason: string): Promise<CancelAnswer> {
+    const { reply } = await this.ask(partition, () => ({ op: 'cancel', partition, id, reason }));
+    const { met, missing, isRunning } = reply as Partial<CancelAnswer> & { isRunning?: boolean };
+    return { met: isRunning === true ? 'running' : (met ?? 'unseen'), missing: missing ?? [] };
+  }
+
+  /** @returns the nodes that did not say that they have heard. */
+  async setPaused({ partition, queue }: QueueAddress, isPaused: boolean): Promise<readonly string[]> {
+    const op = isPaused ? 'pause' : 'resume';
+    const { reply } = await this.ask(partition, () => ({ op, partition, queue }));
+    return (reply as { missing?: readonly string[] }).missing ?? [];
+  }
+
+  /** Whether the ledger of the partition has ever been used: what nobody has used needs no asking. */
+  async isUsed(partition: string): Promise<boolean> {
+    const ledger = this.ledgerOf(partition);
+    return this.seats.has(ledger) || (await this.transport.exists(ledger));
+  }
+
+  async question<T>(
+    operation: Extract<Operation, { readonly partition: string }>,
+    read: (reply: Readonly<Record<string, unknown>>) => T,
+  ): Promise<T> {
+    const { reply } = await this.ask(operation.partition, () => operation);
+    return read(reply);
+  }
+
+  /** Leaves the ledgers within the time. Never rejects. */
+  async close(timeoutMs: number): Promise<void> {
+    this.isClosed = true;
+    clearInterval(this.hereTimer);
+    for (const timer of this.fetchTimers.values()) clearTimeout(timer);
+    if (this.listener !== undefined && this.isReceiving)
+      this.announce({ mail: 'gone', node: this.transport.nodeId });
+    const begun = performance.now();
+    await Promise.all([...this.seats.values()].map((seat) => seat.close(timeoutMs)));
+    this.announcements.close();
+    await this.transport.closeLedgers(Math.max(0, timeoutMs - (performance.now() - begun)));
+  }
+
+  // --- mail
+
+  take(bytes: Buffer): void {
+    let frame: Frame;
+    try {
+      frame = Frame.read(bytes);
+    } catch {
+      this.log.warn('Mail from another node can not be read; it is passed over');
+      return;
+    }
+    if (isMail(frame.head) && !this.isClosed) this.read(frame.head, frame);
+  }
+
+  up(): void {
+    this.isReceiving = true;
+    this.trouble = undefined;
+    this.announce({ mail: 'who', node: this.transport.nodeId });
+    this.nodes.calledRoll();
+    this.sayHere();
+    for (const seat of this.seats.values()) seat.client.askAllAgain();
+    for (const ledger of this.boards.keys()) this.fetch(ledger);
+  }
+
+  down(reason: Error): void {
+    this.isReceiving = false;
+    this.trouble = reason;
+    this.nodes.wasDeaf();
+    for (const board of this.boards.values()) board.outdate();
+  }
+
+  buried({ body, ack }: BrokerMessageToAck): void {
+    void this.freeKeysOf(body).then(ack, (error: unknown) => {
+      this.log.warn(`The keys of a buried job are not free yet: ${String(error)}`);
+      setTimeout(() => {
+        this.buried({ body, ack });
+      }, FETCH_AGAIN_MS).unref();
+    });
+  }
+
+  private read(mail: Mail, frame: Frame): void {
+    switch (mail.mail) {
+      case 'reply':
+        for (const seat of this.seats.values()) {
+          if (seat.client.session !== mail.session) continue;
+          seat.client.take(mail.replies, (part) => frame.text(part));
+        }
+        return;
+      case 'here':
+        this.nodes.heardOf(mail.node);
+        return;
+      case 'gone':
+        this.nodes.left(mail.node);
+        return;
+      case 'who':
+        if (this.listener !== undefined) this.post(mail.node, { mail: 'here', node: this.transport.nodeId });
+        return;
+      case 'keeper':
+        this.onKeeper(mail.ledger);
+        return;
+      case 'standing':
+        this.onStanding(mail);
+        return;
+      case 'heard':
+        this.nodes.heardOf(mail.node);
+        this.announcements.heard(mail.number, mail.node, mail.isRunning);
+        return;
+      case 'express':
+        this.listener?.onExpress(mail.partition, mail.queue);
+        return;
+      case 'ping':
+    }
+  }
+
+  private onKeeper(ledger: number): void {
+    this.seats.get(ledger)?.client.askAllAgain();
+    if (!this.boards.has(ledger)) return;
+    this.seat(ledger);
+    // Its predecessor may have died between a change and its announcement.
+    this.fetch(ledger);
+  }
+
+  private onStanding({ ledger, node, number, version, change }: Mail & { mail: 'standing' }): void {
+    if (this.listener === undefined) return;
+    const isRunning = this.boards.get(ledger)?.apply(version, change) ?? false;
+    this.post(node, { mail: 'heard', node: this.transport.nodeId, number, isRunning });
+  }
+
+  private async freeKeysOf(body: Buffer): Promise<void> {
+    let job: Job;
+    try {
+      job = this.decode(body);
+    } catch (error) {
+      if (error instanceof MalformedJobError) return;
+      throw error;
+    }
+    if (job.ledger !== undefined) await this.discard([job]);
+  }
+
+  private announce(mail: Mail): void {
+    this.transport.announce(encodeFrame(mail));
+  }
+
+  private post(node: string, mail: Mail): void {
+    if (node === this.transport.nodeId) this.read(mail, EMPTY);
+    else void this.transport.send(node, encodeFrame(mail));
+  }
+
+  private sayHere(): void {
+    if (this.listener !== undefined && this.isReceiving) {
+      this.announce({ mail: 'here', node: this.transport.nodeId });
+    }
+  }
+
+  // --- ledgers
+
+  private ledgerOf(partition: string): number {
+    return ledgerOf(partition, this.options.ledgerShards);
+  }
+
+  private watch(partition: string): void {
+    const ledger = this.ledgerOf(partition);
+    if (this.boards.has(ledger) || this.listener === undefined) return;
+    this.boards.set(ledger, new StandingBoard(this.listener));
+    if (this.isReceiving) this.fetch(ledger);
+  }
+
+  private fetch(ledger: number): void {
+    clearTimeout(this.fetchTimers.get(ledger));
+    this.fetchTimers.delete(ledger);
+    this.fetchNow(ledger).catch(() => {
+      if (this.isClosed || !this.isReceiving) return;
+      const timer = setTimeout(() => {
+        this.fetch(ledger);
+      }, FETCH_AGAIN_MS);
+      this.fetchTimers.set(ledger, timer);
+    });
+  }
+
+  private async fetchNow(ledger: number): Promise<void> {
+    const board = this.boards.get(ledger);
+    if (board === undefined) return;
+    if (!this.seats.has(ledger) && !(await this.transport.exists(ledger))) {
+      board.replace(NOTHING);
+      return;
+    }
+    const { reply } = await this.seat(ledger).client.ask(`(ledger ${ledger})`, () => ({ op: 'standing' }));
+    if (this.isReceiving) board.replace(reply as unknown as Standing);
+  }
+
+  private async ask(
+    partition: string,
+    ...rest: Parameters<LedgerSeat['client']['ask']> extends [string, ...infer R] ? R : never
+  ): Promise<Answer> {
+    this.receive();
+    const answer = await this.seat(this.ledgerOf(partition)).client.ask(partition, ...rest);
+    if (answer.reply['malformed'] === true) {
+      throw new Error(
+        'The keeper of the ledger does not understand this node: it runs another version of Roger',
+      );
+    }
+    return answer;
+  }
+
+  private receive(): void {
+    if (this.hasMailbox) return;
+    this.hasMailbox = true;
+    this.trouble = new NotConnectedError();
+    this.transport.receive(this);
+  }
+
+  private hasMailbox = false;
+
+  private seat(ledger: number): LedgerSeat {
+    const existing = this.seats.get(ledger);
+    if (existing !== undefined) return existing;
+    const { persister, namespace } = this.options;
+    const seat = new LedgerSeat({
+      ...this.options,
+      ledger,
+      transport: this.transport,
+      announcements: this.announcements,
+      log: this.log,
+      persister:
+        persister === undefined
+          ? undefined
+          : {
+              store: persister,
+              id: `${namespace === undefined ? '' : `${namespace}.`}ledger.${ledger}`,
+              intervalMs: STORE_INTERVAL_MS,
+            },
+      trouble: () => this.trouble,
+    });
+    this.seats.set(ledger, seat);
+    return seat;
+  }
+}
+
+const EMPTY = Frame.read(encodeFrame({}));
+
+function claimedOf({ text }: Answer, reply: ClaimReply): Claimed {
+  switch (reply.claim) {
+    case 'granted':
+      return {
+        claim: 'granted',
+        fence: reply.fence,
+        jobs: reply.jobs.map(({ id, cancelled, body }) => ({
+          id,
+          cancelled,
+          body: body === undefined ? undefined : Buffer.from(text(body), 'latin1'),
+        })),
+      };
+    case 'cancelled':
+      return reply;
+    case 'wait':
+      return { claim: 'wait' };
+    default:
+      return { claim: 'stale' };
+  }
+}

@@ -1,0 +1,183 @@
+// Reads a ledger's log, record by record, and makes its state. The same records give the same state on every node.
+import { describe } from '../job/names';
+import { Frame, FrameError } from './frame';
+import type { RecordHead, RequestHead } from './ledger-record';
+import { SnapshotReader } from './ledger-snapshot';
+import type { LedgerEffects, OperationContext } from './ledger-state';
+import { LedgerState } from './ledger-state';
+import type { Operation, Reply } from './operation';
+import { isOperation } from './operation-check';
+
+/** What a record was, for whoever keeps the ledger. */
+export type ReadRecord =
+  /** Nothing that counts. */
+  | { readonly kind: 'void' }
+  | { readonly kind: 'claim'; readonly by: string }
+  | { readonly kind: 'requests'; readonly by: string }
+  | {
+      readonly kind: 'snapshot';
+      readonly by: string;
+      readonly isFirst: boolean;
+      readonly isComplete: boolean;
+    };
+
+/** Told of each operation when it has been applied. */
+export type OnApplied = (applied: AppliedOperation) => void;
+
+export interface AppliedOperation {
+  readonly operation: Operation;
+  readonly reply: Reply;
+  readonly parts: readonly string[];
+  readonly number: number;
+  readonly request: RequestHead;
+}
+
+const KINDS: ReadonlySet<unknown> = new Set<RecordHead['kind']>(['claim', 'requests', 'snapshot']);
+const MALFORMED: Reply = { malformed: true };
+const VOID: ReadRecord = { kind: 'void' };
+
+/** Operations that must not be carried out twice, though they may be asked twice. */
+const REMEMBERED: ReadonlySet<Operation['op']> = new Set(['enqueue', 'cancel']);
+
+export class LogReader {
+  state: LedgerState;
+  /** Whose records count. */
+  claimant: string | undefined;
+  private snapshot:
+    { readonly by: string; readonly state: LedgerState; readonly reader: SnapshotReader } | undefined;
+
+  constructor(
+    private readonly effects: LedgerEffects,
+    /** Told what could not be understood. */
+    private readonly complain: (problem: string) => void,
+    /** Keeps its own snapshots instead of reading them back. */
+    private readonly self: string,
+  ) {
+    this.state = new LedgerState(effects);
+  }
+
+  read(bytes: Buffer, onApplied?: OnApplied): ReadRecord {
+    const record = this.open(bytes);
+    if (record === undefined) return VOID;
+    const head = record.head as RecordHead;
+    if (!KINDS.has((head as { kind?: unknown } | null)?.kind)) {
+      this.complain(`a record is of no known kind`);
+      return VOID;
+    }
+    if (head.kind === 'claim') {
+      this.claimant = head.by;
+      this.snapshot = undefined;
+      if (this.state.id === '') this.state.id = head.stateId;
+      return { kind: 'claim', by: head.by };
+    }
+    if (!this.counts(head.by)) return VOID;
+    if (head.kind === 'snapshot') return this.readSnapshot(head, record.part(0));
+    for (let index = 0; index < record.count; index++)
+      this.carryOutRequest(record.part(index), head, onApplied);
+    for (const operation of head.own) this.carryOutOwn(operation, head);
+    return { kind: 'requests', by: head.by };
+  }
+
+  /** Whoever has claimed later has taken over: what an earlier keeper still writes is void. */
+  protected counts(by: string): boolean {
+    return by === this.claimant;
+  }
+
+  private open(bytes: Buffer): Frame | undefined {
+    // A node's joining, which only makes sure that there is something to be given.
+    if (bytes.length >= 4 && bytes.toString('latin1', 0, 4) === 'JOIN') return undefined;
+    try {
+      return Frame.read(bytes);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.complain(`a record can't be read: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  private readSnapshot({ by, first }: RecordHead & { kind: 'snapshot' }, part: Buffer): ReadRecord {
+    if (by === this.self) return { kind: 'snapshot', by, isFirst: first, isComplete: isLastPart(part) };
+    if (first) {
+      const state = new LedgerState(this.effects);
+      this.snapshot = { by, state, reader: new SnapshotReader(state) };
+    }
+    if (this.snapshot?.by !== by) return VOID;
+    const isComplete = this.snapshot.reader.add(part);
+    if (isComplete) {
+      this.state = this.snapshot.state;
+      this.snapshot = undefined;
+    }
+    return { kind: 'snapshot', by, isFirst: first, isComplete };
+  }
+
+  private carryOutRequest(bytes: Buffer, context: Context, onApplied: OnApplied | undefined): void {
+    let frame: Frame;
+    try {
+      frame = Frame.read(bytes);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.complain(`a request can't be read: ${error.message}`);
+      return;
+    }
+    const request = frame.head as RequestHead;
+    if (!isRequest(request)) {
+      this.complain(`a request is malformed: ${describe(request)}`);
+      return;
+    }
+    const { state } = this;
+    state.sessions.open(request.session, request.low, context.at);
+    for (const [number, operation] of request.operations) {
+      const recalled = this.recall(request.session, number);
+      if (recalled === 'over') continue;
+      const parts: string[] = [];
+      const reply = recalled ?? this.apply(operation, context, frame, parts);
+      if (recalled === undefined && REMEMBERED.has(operation.op)) {
+        state.sessions.remember(request.session, number, reply);
+      }
+      onApplied?.({ operation, reply, parts, number, request });
+    }
+  }
+
+  /** What was asked before is answered as before. */
+  protected recall(session: string, number: number): 'over' | Reply | undefined {
+    return this.state.sessions.recall(session, number);
+  }
+
+  private apply(operation: Operation, { at, maxWaitingJobs }: Context, frame: Frame, parts: string[]): Reply {
+    // A newer node may ask what this one doesn't know; it must not be mistaken for done.
+    if (!isOperation(operation)) return MALFORMED;
+    const context: OperationContext = {
+      at,
+      maxWaitingJobs,
+      text: (part) => frame.text(part),
+      addPart: (text) => parts.push(text) - 1,
+    };
+    try {
+      return this.state.apply(operation, context);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.complain(`an operation lacks its bytes: ${error.message}`);
+      return MALFORMED;
+    }
+  }
+
+  private carryOutOwn(operation: Operation, { at, maxWaitingJobs }: Context): void {
+    this.state.apply(operation, { at, maxWaitingJobs, text: () => '', addPart: () => 0 });
+  }
+}
+
+type Context = Pick<OperationContext, 'at' | 'maxWaitingJobs'>;
+
+function isLastPart(part: Buffer): boolean {
+  return (Frame.read(part).head as { isLast?: unknown }).isLast === true;
+}
+
+function isRequest(head: unknown): boolean {
+  const { node, session, low, operations } = (head ?? {}) as Partial<Record<keyof RequestHead, unknown>>;
+  return (
+    typeof node === 'string' &&
+    typeof session === 'string' &&
+    typeof low === 'number' &&
+    Array.isArray(operations)
+  );
+}

@@ -1,0 +1,81 @@
+// Tells operations of this version from everything else that a request may hold. Requests are untrusted.
+import type { Operation } from './operation';
+
+type Kind = 'text' | 'text?' | 'count' | 'outcome';
+
+const JOB = { partition: 'text', id: 'text' } as const;
+const QUEUE = { partition: 'text', queue: 'text' } as const;
+const KEYS = { queue: 'text', queueKey: 'text?', executionKey: 'text?' } as const;
+const TOKEN = { state: 'text', dispatch: 'count' } as const;
+const KEY = { partition: 'text', key: 'text' } as const;
+
+/** The fields of each operation that a node may ask for; those that only a keeper logs are not among them. */
+const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[]>(
+  Object.entries({
+    enqueue: { ...JOB, ...KEYS, body: 'count' },
+    claim: { ...JOB, ...TOKEN, owner: 'text', chain: 'count' },
+    adopt: { ...JOB, ...KEYS, ...TOKEN, owner: 'text' },
+    park: { ...JOB, ...TOKEN, body: 'count' },
+    settle: { ...JOB, fence: 'count', outcome: 'outcome' },
+    'bid farewell': { ...JOB, dispatch: 'count' },
+    cancel: { ...JOB, reason: 'text' },
+    met: JOB,
+    'is cancelled': JOB,
+    discard: { ...JOB, ...TOKEN },
+    pause: QUEUE,
+    resume: QUEUE,
+    'purge waiting': QUEUE,
+    standing: {},
+    paused: { partition: 'text' },
+    'is queued': KEY,
+    'is executing': KEY,
+    'remove queued': KEY,
+    'remove executed': KEY,
+  } satisfies Partial<Record<Operation['op'], Readonly<Record<string, Kind>>>>).map(([op, fields]) => [
+    op,
+    Object.entries(fields) as [string, Kind][],
+  ]),
+);
+
+export function isOperation(value: unknown): value is Operation {
+  if (typeof value !== 'object' || value === null) return false;
+  const record = value as Readonly<Record<string, unknown>>;
+  const fields = FIELDS.get(record['op']);
+  if (fields === undefined) return false;
+  for (const [field, kind] of fields) if (!is(kind, record[field])) return false;
+  return true;
+}
+
+function is(kind: Kind, value: unknown): boolean {
+  switch (kind) {
+    case 'text':
+      return typeof value === 'string';
+    case 'text?':
+      return value === undefined || typeof value === 'string';
+    case 'count':
+      return isCount(value);
+    case 'outcome':
+      return isOutcome(value);
+  }
+}
+
+function isOutcome(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { kind, body, afterSeconds, reason } = value as Readonly<Record<string, unknown>>;
+  switch (kind) {
+    case 'done':
+    case 'cancelled':
+    case 'release':
+      return true;
+    case 'retry':
+      return isCount(body) && isCount(afterSeconds) && afterSeconds > 0;
+    case 'bury':
+      return isCount(body) && typeof reason === 'object' && reason !== null;
+    default:
+      return false;
+  }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,127 @@
+// What a ledger can be asked, and what it answers. All of it is plain JSON; a job's bytes travel beside it as parts.
+import type { BuriedReason } from '../transport';
+
+/** What names a job that a ledger has sent out: the ledger's state that it belongs to, and the number of the sending. */
+export interface DispatchToken {
+  readonly state: string;
+  readonly dispatch: number;
+}
+
+interface OfJob {
+  readonly partition: string;
+  readonly id: string;
+}
+
+interface OfQueue {
+  readonly partition: string;
+  readonly queue: string;
+}
+
+/** The keys of a job, and the queue that it belongs to. */
+export interface JobKeys {
+  readonly queue: string;
+  readonly queueKey?: string | undefined;
+  readonly executionKey?: string | undefined;
+}
+
+/** What becomes of a job that has run. `body` is the number of the part that holds its bytes. */
+export type LedgerOutcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'cancelled' }
+  | { readonly kind: 'retry'; readonly afterSeconds: number; readonly body: number }
+  | { readonly kind: 'bury'; readonly reason: BuriedReason; readonly body: number }
+  /** It was granted behind another and has not begun: it takes its place in line again. */
+  | { readonly kind: 'release' };
+
+export type Operation =
+  | (OfJob & JobKeys & { readonly op: 'enqueue'; readonly body: number })
+  /** Asks for the right to run a job that was delivered, and, with `chain` above 1, the next ones of its execution key. */
+  | (OfJob & DispatchToken & { readonly op: 'claim'; readonly owner: string; readonly chain: number })
+  /** The same for a job of a ledger's state that is gone: it is taken in. */
+  | (OfJob & JobKeys & DispatchToken & { readonly op: 'adopt'; readonly owner: string })
+  /** Hands in a job whose execution key is taken. */
+  | (OfJob & DispatchToken & { readonly op: 'park'; readonly body: number })
+  | (OfJob & { readonly op: 'settle'; readonly fence: number; readonly outcome: LedgerOutcome })
+  /** A delivered job that was cancelled has been dealt with. */
+  | (OfJob & { readonly op: 'bid farewell'; readonly dispatch: number })
+  | (OfJob & { readonly op: 'cancel'; readonly reason: string })
+  /** A cancelled job without keys was met and ended. */
+  | (OfJob & { readonly op: 'met' })
+  | (OfJob & { readonly op: 'is cancelled' })
+  /** The message of a job has been removed from its queue. */
+  | (OfJob & DispatchToken & { readonly op: 'discard' })
+  | (OfQueue & { readonly op: 'pause' })
+  | (OfQueue & { readonly op: 'resume' })
+  /** Removes the jobs of a queue that wait in line. */
+  | (OfQueue & { readonly op: 'purge waiting' })
+  /** Cancelled jobs and paused queues. */
+  | { readonly op: 'standing' }
+  | { readonly op: 'paused'; readonly partition: string }
+  | { readonly op: 'is queued'; readonly partition: string; readonly key: string }
+  | { readonly op: 'is executing'; readonly partition: string; readonly key: string }
+  | { readonly op: 'remove queued'; readonly partition: string; readonly key: string }
+  | { readonly op: 'remove executed'; readonly partition: string; readonly key: string }
+  /** The keeper's own. */
+  | { readonly op: 'dispatched'; readonly dispatch: number }
+  | { readonly op: 'dispatch again'; readonly dispatch: number }
+  | { readonly op: 'dispatch all again' }
+  | (OfJob & { readonly op: 'missing'; readonly dispatch: number })
+  | { readonly op: 'tick' };
+
+/** Where a cancel met the job. */
+export type CancelMet =
+  /** In line behind others of its execution key. */
+  | 'waiting'
+  /** In its queue, or with a worker that has not begun it. */
+  | 'queued'
+  /** Between two attempts. */
+  | 'retrying'
+  | 'running'
+  /** Nowhere: a job without keys (which the ledger doesn't know) that doesn't run now, or none at all. It won't start. */
+  | 'unseen';
+
+/** A job that was granted, in the order in which they have to run. */
+export interface GrantedJob {
+  readonly id: string;
+  /** Set: it is not to run but to be bidden farewell. */
+  readonly cancelled?: string | undefined;
+  /** The number of the part with its bytes; left out for the job that was delivered. */
+  readonly body?: number | undefined;
+}
+
+/** Answers to `claim` and `adopt`. */
+export type ClaimReply =
+  | { readonly claim: 'granted'; readonly fence: number; readonly jobs: readonly GrantedJob[] }
+  /** Another copy of it counts, or it is over. */
+  | { readonly claim: 'stale' }
+  /** It is not to run: it was cancelled. */
+  | { readonly claim: 'cancelled'; readonly reason: string }
+  /** Its execution key is taken: to be handed in by `park`. */
+  | { readonly claim: 'wait' }
+  /** It belongs to a state that this ledger has never had: to be handed in by `adopt`. */
+  | { readonly claim: 'foreign' };
+
+export type EnqueueReply = { readonly duplicate?: string; readonly full?: number };
+
+export interface Standing {
+  /** Grows with every change. */
+  readonly version: number;
+  readonly cancelled: readonly Cancelled[];
+  readonly paused: readonly (readonly [partition: string, queue: string])[];
+}
+
+/** A job that must not begin, or must end. With a fence: the run with this fence, the ledger sees to the others. */
+export type Cancelled = readonly [partition: string, id: string, reason: string, fence?: number];
+
+/** What every node has to hear of. */
+export type StandingChange =
+  | (OfJob & { readonly kind: 'cancel'; readonly reason: string; readonly fence?: number })
+  /** The cancelled job was met and ended. */
+  | (OfJob & { readonly kind: 'met' })
+  | (OfQueue & { readonly kind: 'pause' })
+  | (OfQueue & { readonly kind: 'resume' });
+
+/** What an operation came to. Each kind of operation has its own fields. */
+export interface Reply {
+  readonly [field: string]: unknown;
+}

@@ -1,0 +1,130 @@
+// A node's copy of what was cancelled and paused, so that looking before a run costs nothing.
+import { performance } from 'node:perf_hooks';
+import type { Standing, StandingChange } from './operation';
+
+/** A cancel that never meets its job is forgotten after a day; a little later than by the ledger. */
+const KEPT_MS = 25 * 60 * 60 * 1_000;
+
+const RECENT = 10_000;
+
+/** Told of changes on this node. None of its methods may throw. */
+export interface StandingListener {
+  /** The queue's consumers should be there or not. */
+  onPauseChange(partition: string, queue: string): void;
+  /** @returns whether the job runs on this node (with this fence, if one is said). */
+  onCancel(partition: string, id: string, reason: string, fence: number | undefined): boolean;
+  /** Whether anything may begin has changed. */
+  onCurrentChange(): void;
+}
+
+/** The standing of one ledger's partitions. */
+export class StandingBoard {
+  private readonly cancelled = new Map<string, { readonly reason: string; readonly at: number }>();
+  private readonly paused = new Set<string>();
+  private current = false;
+  /** What came lately: a standing that is fetched may be older. */
+  private readonly recent: { readonly version: number; readonly change: StandingChange }[] = [];
+
+  constructor(private readonly listener: StandingListener) {}
+
+  /** Whether everything that was acknowledged is on it. While it is not, nothing must begin. */
+  get isCurrent(): boolean {
+    return this.current;
+  }
+
+  /** Why the job, or its run with this fence, was cancelled; undefined: it was not. */
+  cancelReason(partition: string, id: string, fence?: number): string | undefined {
+    // Nearly always empty, and asked before every run.
+    return this.cancelled.size === 0 ? undefined : this.cancelled.get(keyOf(partition, id, fence))?.reason;
+  }
+
+  isPaused(partition: string, queue: string): boolean {
+    return this.paused.size > 0 && this.paused.has(`${partition} ${queue}`);
+  }
+
+  /** Changes may have been missed. */
+  outdate(): void {
+    if (!this.current) return;
+    this.current = false;
+    this.listener.onCurrentChange();
+  }
+
+  /** The whole standing, as it was at its version; changes that came later are kept. */
+  replace({ version, cancelled, paused }: Standing): void {
+    const pausedBefore = [...this.paused];
+    this.cancelled.clear();
+    this.paused.clear();
+    const at = performance.now();
+    for (const [partition, id, reason, fence] of cancelled) {
+      this.cancelled.set(keyOf(partition, id, fence), { reason, at });
+    }
+    for (const [partition, queue] of paused) this.paused.add(`${partition} ${queue}`);
+    while (this.recent[0] !== undefined && this.recent[0].version <= version) this.recent.shift();
+    for (const { change } of this.recent) this.note(change);
+    for (const queue of new Set([...pausedBefore, ...this.paused])) {
+      const [partition = '', name = ''] = queue.split(' ');
+      this.listener.onPauseChange(partition, name);
+    }
+    for (const [key, { reason }] of this.cancelled) {
+      const [partition = '', id = '', fence] = key.split(' ');
+      this.listener.onCancel(partition, id, reason, fence === undefined ? undefined : Number(fence));
+    }
+    if (this.current) return;
+    this.current = true;
+    this.listener.onCurrentChange();
+  }
+
+  /** @returns whether it is about a job that runs on this node. */
+  apply(version: number, change: StandingChange): boolean {
+    this.recent.push({ version, change });
+    if (this.recent.length > RECENT) this.recent.shift();
+    this.note(change);
+    switch (change.kind) {
+      case 'cancel':
+        return this.listener.onCancel(change.partition, change.id, change.reason, change.fence);
+      case 'met':
+        return false;
+      default:
+        this.listener.onPauseChange(change.partition, change.queue);
+        return false;
+    }
+  }
+
+  /** The cancelled job was met and ended. */
+  forget(partition: string, id: string, fence?: number): void {
+    this.cancelled.delete(keyOf(partition, id, fence));
+  }
+
+  expire(): void {
+    const since = performance.now() - KEPT_MS;
+    for (const [key, { at }] of this.cancelled) {
+      if (at > since) return;
+      this.cancelled.delete(key);
+    }
+  }
+
+  private note(change: StandingChange): void {
+    const { partition } = change;
+    switch (change.kind) {
+      case 'cancel':
+        this.cancelled.set(keyOf(partition, change.id, change.fence), {
+          reason: change.reason,
+          at: performance.now(),
+        });
+        return;
+      case 'met':
+        this.cancelled.delete(keyOf(partition, change.id));
+        return;
+      case 'pause':
+        this.paused.add(`${partition} ${change.queue}`);
+        return;
+      case 'resume':
+        this.paused.delete(`${partition} ${change.queue}`);
+    }
+  }
+}
+
+/** Neither partitions nor job ids hold a space. */
+function keyOf(partition: string, id: string, fence?: number): string {
+  return fence === undefined ? `${partition} ${id}` : `${partition} ${id} ${fence}`;
+}
