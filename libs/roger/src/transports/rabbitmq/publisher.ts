@@ -120,7 +120,7 @@ export class Publisher {
         reject(new EnqueueBufferFullError(this.options.maxBufferedBytes));
         return;
       }
-      const deadline = Date.now() + this.options.timeoutMs;
+      const deadline = performance.now() + this.options.timeoutMs;
       const entry = this.entryOf(message, bytes, deadline, undefined, resolve, reject);
       this.deadlines.push(entry);
       this.sweeper ??= setInterval(() => {
@@ -293,7 +293,7 @@ export class Publisher {
   }
 
   private sweep(): void {
-    const now = Date.now();
+    const now = performance.now();
     let expired = 0;
     for (let oldest = this.deadlines.peekFront(); oldest !== undefined; oldest = this.deadlines.peekFront()) {
       if (!oldest.settled) {

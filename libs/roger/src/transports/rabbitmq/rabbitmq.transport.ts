@@ -135,8 +135,8 @@ export class RabbitmqTransport implements Transport {
   async close(timeoutMs: number): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
-    const deadline = Date.now() + timeoutMs;
-    const leftMs = (): number => Math.max(0, deadline - Date.now());
+    const deadline = performance.now() + timeoutMs;
+    const leftMs = (): number => Math.max(0, deadline - performance.now());
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
