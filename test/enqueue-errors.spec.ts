@@ -140,6 +140,70 @@ test('jobs that wait for the broker take no more memory than allowed: the rest i
   expect(refusals.length - full.length).toBeGreaterThan(100);
 });
 
+test.each([
+  ['holds a few of them', 300_000],
+  ['holds one of them', 60_000],
+])('enqueueMany waits by itself where the buffer %s', async (_what, maxBufferedBytes) => {
+  const partition = await declared();
+  const { jobs, info } = await startApp({ connection, mode: 'producer', maxBufferedBytes });
+  const text = 'x'.repeat(50_000);
+  const batches = [1, 2].map(() =>
+    jobs.enqueueMany(
+      Idle,
+      Array.from({ length: 200 }, (_, n) => ({ n, text })),
+      { partition },
+    ),
+  );
+  for (const batch of batches) expect(await batch).toEqual({ enqueued: 200, failures: [] });
+  expect((await info.queueDepth(partition, 'default'))?.ready).toBe(400);
+});
+
+test('enqueueMany tells of the jobs that the buffer could never hold, and enqueues the others', async () => {
+  const partition = await declared();
+  const { jobs } = await startApp({ connection, mode: 'producer', maxBufferedBytes: 10_000 });
+  const args = Array.from({ length: 50 }, (_, n) => ({ n, text: 'x'.repeat(n % 10 === 3 ? 20_000 : 1_000) }));
+  const { enqueued, failures } = await jobs.enqueueMany(Idle, args, { partition });
+  expect(enqueued).toBe(45);
+  expect(failures.map(({ index }) => index)).toEqual([3, 13, 23, 33, 43]);
+  for (const { error } of failures) expect(error).toBeInstanceOf(EnqueueBufferFullError);
+});
+
+test('enqueueMany does not keep the buffer from others', async () => {
+  const partition = await declared();
+  const { jobs } = await startApp({ connection, mode: 'producer', maxBufferedBytes: 100_000 });
+  const over = new AbortController();
+  const batch = jobs
+    .enqueueMany(
+      Idle,
+      Array.from({ length: 1_000 }, (_, n) => ({ n, text: 'x'.repeat(2_000) })),
+      { partition },
+    )
+    .finally(() => {
+      over.abort();
+    });
+  while (!over.signal.aborted) await jobs.enqueue(Idle, { n: 0, text: 'x'.repeat(2_000) }, { partition });
+  expect(await batch).toEqual({ enqueued: 1_000, failures: [] });
+});
+
+test('while the broker stays away, enqueueMany waits one time limit, not one for each filling of the buffer', async () => {
+  const { jobs } = await startApp({
+    connection: { uri: NO_BROKER_URI },
+    mode: 'producer',
+    enqueueTimeoutMs: 500,
+    maxBufferedBytes: 10_000,
+  });
+  const begunAt = performance.now();
+  const { enqueued, failures } = await jobs.enqueueMany(
+    Idle,
+    Array.from({ length: 10_000 }, (_, n) => ({ n })),
+    { partition: 'acme' },
+  );
+  expect(performance.now() - begunAt).toBeLessThan(10_000);
+  expect(enqueued).toBe(0);
+  expect(failures).toHaveLength(10_000);
+  expect(failures[0]?.error).toBeInstanceOf(BrokerUnavailableError);
+});
+
 test('enqueueMany takes a hundred thousand jobs from a generator in bounded memory', async () => {
   const partition = await declared();
   const { jobs, info } = await startApp({ connection, mode: 'producer' });

@@ -239,6 +239,105 @@ describe('several instances in one app', () => {
     await app.get<JobQueue>('roger:billing:JobQueue').enqueue(Invoice, { no: 1 });
     expect(await within('the invoice', runs.count(1))).toEqual(['invoice 1 of tenant']);
   });
+
+  const tenant = { tenant: { default: 1 } };
+
+  test.each<[what: string, names: (string | undefined)[], known: string]>([
+    ['beside others', [undefined, 'billing', 'audit'], 'has the unnamed one, "billing" and "audit"'],
+    ['beside the unnamed one', [undefined], 'has the unnamed one only'],
+    ['beside a named one', ['audit'], 'has "audit" only'],
+  ])('a job of an instance that the app does not have is refused: %s', async (_what, names, known) => {
+    @RogerJob({ instance: 'bilings' })
+    class Misspelt {
+      perform(_args: object): void {
+        runs.add('misspelt');
+      }
+    }
+    const imports = names.map((name) => RogerModule.forRoot({ name, partitions: tenant }));
+    const refused = start({ imports, providers: [Misspelt] });
+    await expect(refused).rejects.toThrow(InvalidJobDefinitionError);
+    await expect(refused).rejects.toThrow(
+      `Invalid job definition Misspelt: it belongs to the module instance "bilings", but this app ${known}`,
+    );
+  });
+
+  test('a job of the unnamed instance is refused where there is none', async () => {
+    const imports = [RogerModule.forRoot({ name: 'billing', partitions: tenant })];
+    await expect(start({ imports, providers: [Note, Invoice] })).rejects.toThrow(
+      'Invalid job definition Note: it belongs to the unnamed module instance, but this app has "billing" only',
+    );
+  });
+
+  test('a job whose instance is no name is refused at the start', async () => {
+    @RogerJob({ instance: 5 as unknown as string })
+    class Numbered {
+      perform(_args: object): void {
+        runs.add('numbered');
+      }
+    }
+    const refused = startApp({ partitions: ACME }, [Numbered]);
+    await expect(refused).rejects.toThrow(InvalidJobDefinitionError);
+    await expect(refused).rejects.toThrow('Invalid job definition Numbered: 5 is no instance name');
+  });
+
+  test.each<[unknown, string]>([
+    ['bilings', 'it belongs to the module instance "bilings", but this app has the unnamed one only'],
+    [5, '5 is no instance name'],
+  ])('callbacks of the instance %p, which the app does not have, are refused', async (instance, problem) => {
+    @RogerCallbacks({ instance: instance as string })
+    class Deaf implements WorkerCallbacks {
+      beforeRun(): void {
+        runs.add('before');
+      }
+    }
+    const refused = startApp({ partitions: ACME }, [Deaf]);
+    await expect(refused).rejects.toThrow(InvalidJobDefinitionError);
+    await expect(refused).rejects.toThrow(`Invalid job definition Deaf: ${problem}`);
+  });
+
+  test.each<[what: string, name: unknown, problem: string]>([
+    ['with an empty text', '', 'name: "" is no instance name'],
+    ['with a newline', 'a\nb', 'name: "a\\nb" is no instance name'],
+    ['with a number', 5, 'name: 5 is no instance name'],
+    ['with null', null, 'name: null is no instance name'],
+  ])('may not be named %s', async (_how, wrong, problem) => {
+    const name = wrong as string;
+    for (const roger of [
+      RogerModule.forRoot({ name, partitions: ACME }),
+      RogerModule.forRootAsync({ name, useFactory: () => ({ partitions: ACME }) }),
+    ]) {
+      const refused = start({ imports: [roger] });
+      await expect(refused).rejects.toThrow(InvalidOptionsError);
+      await expect(refused).rejects.toThrow(problem);
+    }
+  });
+
+  test.each<[string | undefined, string]>([
+    ['billing', 'name: two RogerModules of this app are named "billing"; give each a name of its own'],
+    [undefined, 'name: two RogerModules of this app have no name; import one object in several modules'],
+  ])('two of one name (%p) are refused, wherever they are imported', async (name, problem) => {
+    const roger = RogerModule.forRoot({ name, partitions: ACME });
+    @Module({
+      imports: [
+        RogerModule.forRootAsync({ name, isGlobal: false, useFactory: () => ({ partitions: tenant }) }),
+      ],
+    })
+    class Feature {}
+    const refused = start({ imports: [roger, Feature] });
+    await expect(refused).rejects.toThrow(InvalidOptionsError);
+    await expect(refused).rejects.toThrow(problem);
+  });
+
+  test('one object may be imported by several modules: it is one instance', async () => {
+    const local = RogerModule.forRoot({ partitions: ACME, isGlobal: false });
+    @Module({ imports: [local], providers: [Note] })
+    class First {}
+    @Module({ imports: [local] })
+    class Second {}
+    const app = await start({ imports: [First, Second] });
+    await app.get(JobQueue, { strict: false }).enqueue(Note, { text: 'one' });
+    expect(await within('the job', runs.count(1))).toEqual(['one']);
+  });
 });
 
 describe('several apps in one process', () => {

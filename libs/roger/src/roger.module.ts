@@ -11,6 +11,8 @@ import { Enhancers } from './nest/enhancers';
 import { Explorer } from './nest/explorer';
 import { HandlerInvoker } from './nest/handler-invoker';
 import { rogerToken } from './nest/injection';
+import type { InstanceName } from './nest/instances';
+import { InstanceMark, instancesOf } from './nest/instances';
 import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
 import { GlobalStateService } from './partition/global-state.service';
@@ -26,7 +28,11 @@ import { Worker } from './worker/worker';
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
 export interface RogerModuleExtras {
-  /** A name for this instance, where an app has several (a second broker). Its services are injected by `@InjectRoger`. */
+  /**
+   * A name for this instance, where an app has several (a second broker); no two may have the same, or none. `A-Z a-z 0-9
+   * _ . : / -`. Its services are injected by `@InjectRoger`.
+   * @default none
+   */
   name?: string | undefined;
   /** Whether every module sees the services without importing RogerModule. @default true */
   isGlobal?: boolean;
@@ -84,7 +90,7 @@ class Parts {
 
   constructor(
     settings: Settings,
-    instance: string | undefined,
+    { instance, known }: { instance: InstanceName; known: readonly InstanceName[] },
     nest: { moduleRef: ModuleRef; discovery: DiscoveryService; modules: ModulesContainer },
   ) {
     const log = new Logger(instance === undefined ? 'Roger' : `Roger ${instance}`);
@@ -101,7 +107,7 @@ class Parts {
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
-      explorer: new Explorer(nest.discovery, invoker, instance),
+      explorer: new Explorer(nest.discovery, invoker, instance, known),
       registry,
       callbacks,
       transport,
@@ -138,9 +144,13 @@ function withServices(definition: DynamicModule, { name, isGlobal }: RogerModule
       moduleRef: ModuleRef,
       discovery: DiscoveryService,
       modules: ModulesContainer,
-    ) => new Parts(settingsOf(options), name, { moduleRef, discovery, modules }),
+    ) => {
+      const known = instancesOf(modules);
+      return new Parts(settingsOf(options), { instance: name, known }, { moduleRef, discovery, modules });
+    },
     inject: [MODULE_OPTIONS_TOKEN, ModuleRef, DiscoveryService, ModulesContainer],
   };
+  const mark: Provider = { provide: InstanceMark, useValue: new InstanceMark(name) };
   const lifecycle: Provider = {
     provide: Lifecycle,
     useFactory: ({ lifecycle }: Parts) => lifecycle,
@@ -154,7 +164,7 @@ function withServices(definition: DynamicModule, { name, isGlobal }: RogerModule
   return {
     ...definition,
     global: isGlobal ?? true,
-    providers: [...(definition.providers ?? []), parts, lifecycle, ...services],
+    providers: [...(definition.providers ?? []), mark, parts, lifecycle, ...services],
     exports: services.map(({ provide }) => provide),
   };
 }

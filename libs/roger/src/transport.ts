@@ -17,11 +17,15 @@ export interface Transport {
 
   /**
    * Resolves when the broker has taken over the job durably and put it into its queue. A job whose publish resolved
-   * is delivered at least once. May deliver twice after a lost connection.
+   * is delivered at least once. May deliver twice after a lost connection. Where too many bytes wait for their confirm
+   * already, `whenFull` says whether to refuse the job at once (the default) or to wait for room within the time limit.
    * @throws QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError,
    * RogerClosedError
    */
-  publish(job: OutgoingJob): Promise<void>;
+  publish(job: OutgoingJob, whenFull?: WhenFull): Promise<void>;
+
+  /** Whether published jobs wait for room. Whoever has more of them does well to wait until one of his own has settled. */
+  readonly isFull: boolean;
 
   /**
    * Makes sure that the queue, and whatever it needs on the broker, exists. Safe to repeat.
@@ -62,6 +66,9 @@ export interface Transport {
 export type QueueLane = 'normal' | 'express';
 
 export type TransportState = 'closed' | 'connecting' | 'connected' | 'blocked';
+
+/** What becomes of a publish for which there is no room. */
+export type WhenFull = 'refuse' | 'wait';
 
 /** A job on its way to its queue. */
 export interface OutgoingJob extends QueueAddress {

@@ -6,6 +6,7 @@ import type { Problem } from '../job/errors';
 import {
   BrokerBlockedError,
   BrokerUnavailableError,
+  EnqueueBufferFullError,
   InvalidEnqueueOptionsError,
   InvalidJobArgsError,
   InvalidJobDefinitionError,
@@ -16,7 +17,7 @@ import {
 } from '../job/errors';
 import type { Job } from '../job/job';
 import { encodeNewJob } from '../job/job-codec';
-import type { JobArgs, JobClass, JobDefinition } from '../job/job-definition';
+import type { Class, JobArgs, JobClass, JobDefinition } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import { problemsOfJson } from '../job/json-args';
 import {
@@ -27,7 +28,7 @@ import {
   type QueueAddress,
 } from '../job/names';
 import { nearest } from '../job/nearest';
-import type { OutgoingJob, Transport } from '../transport';
+import type { OutgoingJob, Transport, WhenFull } from '../transport';
 
 /** Where a job goes, and under which id. */
 export interface EnqueueOptions {
@@ -72,8 +73,16 @@ export interface JobQueueParts {
 
 const OPTION_NAMES: Record<keyof EnqueueOptions, true> = { partition: true, queue: true, id: true };
 
-/** As many jobs of one `enqueueMany` are on their way at a time: more gains nothing. */
+/** As many jobs of one `enqueueMany`, and as many bytes of them, are on their way at a time: more gains nothing. */
 const MANY_IN_FLIGHT = 1_000;
+const MANY_BYTES_IN_FLIGHT = 16 * 1024 * 1024;
+
+/** A job that may go out, but for the check of its args. */
+interface PreparedJob {
+  readonly job: Job;
+  readonly body: Buffer;
+  readonly argsClass: JobDefinition['argsClass'];
+}
 
 /**
  * Enqueues jobs. Inject it wherever work arises.
@@ -139,34 +148,24 @@ export class JobQueue {
    * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError,
    * EnqueueBufferFullError, RogerClosedError. Nothing was enqueued, except where `maybeEnqueued` on the error is true.
    */
-  async enqueue<J extends JobClass>(
+  enqueue<J extends JobClass>(
     jobClass: J,
     args: JobArgs<J>,
     options?: EnqueueOptions,
   ): Promise<EnqueueResult<JobArgs<J>>>;
-  async enqueue<Args>(job: Job<Args>): Promise<EnqueueResult<Args>>;
+  enqueue<Args>(job: Job<Args>): Promise<EnqueueResult<Args>>;
   async enqueue(
     jobOrClass: Job | JobClass,
     args?: unknown,
     options?: EnqueueOptions,
   ): Promise<EnqueueResult<never>> {
-    const job =
-      typeof jobOrClass === 'function'
-        ? this.create(jobOrClass, args as JobArgs<JobClass>, options)
-        : this.renew(jobOrClass);
-    const { argsClass } = this.definitionNamed(job.name);
-    // Before anything is awaited: the args may be changed by their owner meanwhile.
-    const body = encodeNewJob(job);
-    if (body.length > this.parts.maxJobBytes) {
-      throw new JobTooLargeError(job.name, body.length, this.parts.maxJobBytes);
-    }
-    if (argsClass !== undefined) {
-      const checked = await checkArgs(argsClass, job.args);
-      if ('problems' in checked) throw new InvalidJobArgsError(job.name, checked.problems);
-    }
-    const outgoing = { id: job.id, partition: job.partition, queue: job.queue, body };
+    const { transport } = this.parts;
+    const prepared = this.prepare(jobOrClass, args, options);
+    const { job, argsClass } = prepared;
+    if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
+    const outgoing = outgoingOf(prepared);
     try {
-      await this.parts.transport.publish(outgoing);
+      await transport.publish(outgoing);
     } catch (error) {
       await this.declareAndPublish(outgoing, error);
     }
@@ -174,9 +173,10 @@ export class JobQueue {
   }
 
   /**
-   * Enqueues many, at most 1000 at a time on their way, so that a generator of millions takes little memory. Never
-   * throws for a single job: each failure is reported with its index. While the broker stays away, the rest fails at
-   * once instead of waiting `enqueueTimeoutMs` each.
+   * Enqueues many, at most 1000 (or 16 MiB) at a time on their way, so that a generator of millions takes little memory.
+   * Waits by itself while `maxBufferedBytes` has no room, and leaves half of it to `enqueue`. Never throws for a single
+   * job: each failure is reported with its index. While the broker stays away, the rest fails at once instead of waiting
+   * `enqueueTimeoutMs` each.
    * @throws what the iterable itself throws, after the jobs before it are settled.
    *
    * @example
@@ -210,9 +210,9 @@ export class JobQueue {
   ): Promise<EnqueueManyResult> {
     const batch = new Batch();
     if (typeof jobsOrClass === 'function') {
-      await this.drive(args, batch, (one) => this.enqueue(jobsOrClass, one as JobArgs<JobClass>, options));
+      await this.drive(args, batch, (one) => this.prepare(jobsOrClass, one, options));
     } else {
-      await this.drive(jobsOrClass, batch, (job) => this.enqueue(job));
+      await this.drive(jobsOrClass, batch, (job) => this.prepare(job));
     }
     return batch.result();
   }
@@ -220,14 +220,19 @@ export class JobQueue {
   private async drive<T>(
     items: Iterable<T> | AsyncIterable<T>,
     batch: Batch,
-    enqueue: (item: T) => Promise<unknown>,
+    prepare: (item: T) => PreparedJob,
   ): Promise<void> {
-    const step = (item: T): Promise<unknown> | undefined => {
-      if (batch.outage !== undefined && this.parts.transport.state !== 'connected')
-        batch.failFast(batch.outage);
-      else batch.add(enqueue(item));
-      if (batch.isTurnOver) return nextTurn().then(() => (batch.isFull ? batch.room() : undefined));
-      return batch.isFull ? batch.room() : undefined;
+    const { transport } = this.parts;
+    const mustWait = (): boolean =>
+      batch.isFull || (!batch.isEmpty && (transport.isFull || batch.isAnyStandingBack));
+    const pause = async (): Promise<void> => {
+      if (batch.isTurnOver) await nextTurn();
+      while (mustWait()) await batch.oneLess();
+    };
+    const step = (item: T): Promise<void> | undefined => {
+      if (batch.outage !== undefined && transport.state !== 'connected') batch.failFast(batch.outage);
+      else this.put(batch, () => prepare(item));
+      return batch.isTurnOver || mustWait() ? pause() : undefined;
     };
     try {
       if (Symbol.iterator in items) {
@@ -243,14 +248,60 @@ export class JobQueue {
     }
   }
 
+  private put(batch: Batch, prepare: () => PreparedJob): void {
+    let prepared: PreparedJob;
+    try {
+      prepared = prepare();
+    } catch (error) {
+      batch.failFast(error as Error);
+      return;
+    }
+    batch.add(prepared.body.length, this.send(prepared, batch));
+  }
+
+  private async send(prepared: PreparedJob, batch: Batch): Promise<void> {
+    const { job, argsClass } = prepared;
+    if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
+    const outgoing = outgoingOf(prepared);
+    for (;;) {
+      try {
+        await this.parts.transport.publish(outgoing, 'wait');
+        return;
+      } catch (error) {
+        if (!(error instanceof EnqueueBufferFullError)) {
+          await this.declareAndPublish(outgoing, error, 'wait');
+          return;
+        }
+        // No room within the time limit. When the others of the batch have ended, there may be.
+        if (outgoing.body.length > error.maxBytes || !batch.hasOthersUnderWay) throw error;
+        await batch.oneOtherLess();
+      }
+    }
+  }
+
+  /** @throws what `create` throws, JobTooLargeError */
+  private prepare(jobOrClass: unknown, args?: unknown, options?: EnqueueOptions): PreparedJob {
+    const job =
+      typeof jobOrClass === 'function'
+        ? this.create(jobOrClass as JobClass, args as JobArgs<JobClass>, options)
+        : this.renew(jobOrClass as Job);
+    const { argsClass } = this.definitionNamed(job.name);
+    // Before anything is awaited: the args may be changed by their owner meanwhile.
+    const body = encodeNewJob(job);
+    if (body.length > this.parts.maxJobBytes) {
+      throw new JobTooLargeError(job.name, body.length, this.parts.maxJobBytes);
+    }
+    return { job, body, argsClass };
+  }
+
   /** The queue may be one that this app is meant to have: it was deleted, or no worker has been there before us. */
-  private async declareAndPublish(job: OutgoingJob, error: unknown): Promise<void> {
+  private async declareAndPublish(job: OutgoingJob, error: unknown, whenFull?: WhenFull): Promise<void> {
     if (!(error instanceof QueueNotFoundError) || !this.isConfigured(job)) throw error;
     const { transport } = this.parts;
     await transport.declareQueue(job).catch(() => {
       throw error;
     });
-    await transport.publish(job);
+    await transport.publish(job, whenFull);
   }
 
   private isConfigured({ partition, queue }: QueueAddress): boolean {
@@ -300,25 +351,42 @@ class Batch {
   private index = 0;
   private enqueued = 0;
   private inFlight = 0;
+  private bytesInFlight = 0;
+  /** Of those in flight: how many wait for others to end. */
+  private standingBack = 0;
   private readonly failures: EnqueueFailure[] = [];
-  private onChange: (() => void) | undefined;
+  private onOneLess: (() => void)[] = [];
 
-  get isFull(): boolean {
-    return this.inFlight >= MANY_IN_FLIGHT;
+  get isEmpty(): boolean {
+    return this.inFlight === 0;
   }
 
-  add(job: Promise<unknown>): void {
+  get isFull(): boolean {
+    return this.inFlight >= MANY_IN_FLIGHT || this.bytesInFlight >= MANY_BYTES_IN_FLIGHT;
+  }
+
+  get isAnyStandingBack(): boolean {
+    return this.standingBack > 0;
+  }
+
+  /** Asked by a job of the batch: whether another may still end and make room. */
+  get hasOthersUnderWay(): boolean {
+    return this.inFlight - this.standingBack > 1;
+  }
+
+  add(bytes: number, job: Promise<unknown>): void {
     const index = this.index++;
     this.inFlight++;
+    this.bytesInFlight += bytes;
     job.then(
       () => {
         this.enqueued++;
         this.outage = undefined;
-        this.leave();
+        this.leave(bytes);
       },
       (error: unknown) => {
         this.fail(index, error as Error);
-        this.leave();
+        this.leave(bytes);
       },
     );
   }
@@ -332,13 +400,20 @@ class Batch {
     return this.index % MANY_IN_FLIGHT === 0;
   }
 
-  /** Resolves when there is room for another. */
-  room(): Promise<void> {
-    return new Promise((resolve) => (this.onChange = resolve));
+  /** Resolves when one has ended, well or not. */
+  oneLess(): Promise<void> {
+    return new Promise((resolve) => this.onOneLess.push(resolve));
+  }
+
+  /** The same for a job of the batch, which is not under way meanwhile. */
+  async oneOtherLess(): Promise<void> {
+    this.standingBack++;
+    await this.oneLess();
+    this.standingBack--;
   }
 
   async settled(): Promise<void> {
-    while (this.inFlight > 0) await this.room();
+    while (!this.isEmpty) await this.oneLess();
   }
 
   result(): EnqueueManyResult {
@@ -347,15 +422,30 @@ class Batch {
   }
 
   private fail(index: number, error: Error): void {
-    if (error instanceof BrokerUnavailableError || error instanceof BrokerBlockedError) this.outage = error;
+    if (OUTAGES.some((outage) => error instanceof outage)) this.outage = error;
     this.failures.push({ index, error });
   }
 
-  private leave(): void {
+  private leave(bytes: number): void {
     this.inFlight--;
-    this.onChange?.();
-    this.onChange = undefined;
+    this.bytesInFlight -= bytes;
+    if (this.onOneLess.length === 0) return;
+    const waiting = this.onOneLess;
+    this.onOneLess = [];
+    for (const resume of waiting) resume();
   }
+}
+
+/** What a job meets that has waited for the broker in vain. */
+const OUTAGES = [BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError];
+
+async function refuseWrongArgs(job: Job, argsClass: Class): Promise<void> {
+  const checked = await checkArgs(argsClass, job.args);
+  if ('problems' in checked) throw new InvalidJobArgsError(job.name, checked.problems);
+}
+
+function outgoingOf({ job: { id, partition, queue }, body }: PreparedJob): OutgoingJob {
+  return { id, partition, queue, body };
 }
 
 function queueOf({ queue, jobClass }: JobDefinition, args: unknown): string {

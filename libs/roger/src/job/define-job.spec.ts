@@ -112,6 +112,10 @@ describe('what is no definition', () => {
     ['a name with a newline', { name: 'a\nb' }, '"a\\nb" is no job name'],
     ['a name that is too long', { name: 'x'.repeat(129) }, 'is no job name'],
     ['a number for a name', { name: 5 }, '5 is no job name'],
+    ['a number for an instance', { instance: 5 }, '5 is no instance name: 1 to 64 of the characters'],
+    ['null for an instance', { instance: null }, 'null is no instance name'],
+    ['an empty instance', { instance: '' }, '"" is no instance name'],
+    ['an instance with a newline', { instance: 'a\nb' }, '"a\\nb" is no instance name'],
     ['an empty queue', { queue: '' }, '"" is no queue name'],
     [
       'a queue with a hyphen',

@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { hasRules } from './args-validation';
 import { InvalidJobDefinitionError } from './errors';
 import type { Class, JobClass, JobDefinition, JobOptions } from './job-definition';
-import { describe, problemOfJobName, problemOfQueueName } from './names';
+import { describe, problemOfInstanceName, problemOfJobName, problemOfQueueName } from './names';
 import { nearest } from './nearest';
 import { problemOfRetryLevels } from './retry-levels';
 
@@ -28,9 +28,15 @@ export function isJobClass(target: unknown): target is JobClass {
   return typeof target === 'function' && Reflect.hasOwnMetadata(JOB_OPTIONS, target);
 }
 
-/** The module instance that the class belongs to; undefined: the unnamed one. */
+/**
+ * The module instance that the class belongs to; undefined: the unnamed one.
+ * @throws InvalidJobDefinitionError when it is no name.
+ */
 export function instanceOf(jobClass: JobClass): string | undefined {
-  return optionsOf(jobClass).instance;
+  const { instance } = optionsOf(jobClass);
+  const problem = problemOfInstance(instance);
+  if (problem !== undefined) throw new InvalidJobDefinitionError(classNameOf(jobClass), problem);
+  return instance;
 }
 
 /**
@@ -40,12 +46,15 @@ export function instanceOf(jobClass: JobClass): string | undefined {
 export function readDefinition(jobClass: JobClass): JobDefinition {
   const options = optionsOf(jobClass);
   const refuse = (problem: string): never => {
-    throw new InvalidJobDefinitionError(jobClass.name === '' ? '(anonymous class)' : jobClass.name, problem);
+    throw new InvalidJobDefinitionError(classNameOf(jobClass), problem);
   };
   refuseUnknownOptions(options, refuse);
   const name = options.name ?? jobClass.name;
   const problem =
-    problemOfJobName(name) ?? problemOfQueueOption(options.queue) ?? problemOfArgs(options.args);
+    problemOfJobName(name) ??
+    problemOfInstance(options.instance) ??
+    problemOfQueueOption(options.queue) ??
+    problemOfArgs(options.args);
   if (problem !== undefined) refuse(problem);
   if (typeof (jobClass.prototype as { perform?: unknown } | undefined)?.perform !== 'function') {
     refuse('it has no perform(args, context) method');
@@ -66,6 +75,11 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
   };
 }
 
+/** The class's name for a message. */
+export function classNameOf(jobClass: JobClass): string {
+  return jobClass.name === '' ? '(anonymous class)' : jobClass.name;
+}
+
 function optionsOf(jobClass: JobClass): JobOptions {
   return (Reflect.getOwnMetadata(JOB_OPTIONS, jobClass) as JobOptions | undefined) ?? {};
 }
@@ -79,6 +93,10 @@ function refuseUnknownOptions(options: JobOptions, refuse: (problem: string) => 
       refuse(`unknown option ${describe(key)}${nearest(key, Object.keys(OPTION_NAMES))}`);
     }
   }
+}
+
+function problemOfInstance(instance: unknown): string | undefined {
+  return instance === undefined ? undefined : problemOfInstanceName(instance);
 }
 
 function problemOfQueueOption(queue: unknown): string | undefined {

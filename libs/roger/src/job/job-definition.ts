@@ -89,7 +89,10 @@ export interface JobOptions<Args = never> {
    * @default true
    */
   retryable?: boolean | RetryLevels;
-  /** The module instance (see `forRoot({ name })`) that this job belongs to. @default the unnamed one */
+  /**
+   * The module instance (see `forRoot({ name })`) that this job belongs to. An app that runs the job must have it.
+   * @default the unnamed one
+   */
   instance?: string;
 }
 

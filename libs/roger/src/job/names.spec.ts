@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import {
   describe as show,
+  problemOfInstanceName,
   problemOfJobId,
   problemOfJobName,
   problemOfPartitionId,
@@ -12,6 +13,7 @@ const KINDS = [
   { kind: 'partition id', problemOf: problemOfPartitionId, alphabet: /^[A-Za-z0-9_-]$/, longest: 64 },
   { kind: 'queue name', problemOf: problemOfQueueName, alphabet: /^[a-z0-9_]$/, longest: 64 },
   { kind: 'job name', problemOf: problemOfJobName, alphabet: /^[A-Za-z0-9_.:/-]$/, longest: 128 },
+  { kind: 'instance name', problemOf: problemOfInstanceName, alphabet: /^[A-Za-z0-9_.:/-]$/, longest: 64 },
   { kind: 'job id', problemOf: problemOfJobId, alphabet: /^[!-~]$/, longest: 128 },
 ] as const;
 

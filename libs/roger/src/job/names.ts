@@ -5,6 +5,8 @@ import { show } from './errors';
 const PARTITION_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const QUEUE_NAME = /^[a-z0-9_]{1,64}$/;
 const JOB_NAME = /^[A-Za-z0-9_.:/-]{1,128}$/;
+/** Of a module instance; it stands in injection tokens and before the lines of the log. */
+const INSTANCE_NAME = /^[A-Za-z0-9_.:/-]{1,64}$/;
 /** Job ids are printable ASCII, so that they fit every header, log and file name quoting. */
 const JOB_ID = /^[\x21-\x7e]{1,128}$/;
 
@@ -30,6 +32,12 @@ export function problemOfQueueName(name: unknown): string | undefined {
 export function problemOfJobName(name: unknown): string | undefined {
   if (typeof name === 'string' && JOB_NAME.test(name)) return undefined;
   return `${describe(name)} is no job name: 1 to 128 of the characters A-Z, a-z, 0-9, _ . : / and -`;
+}
+
+/** The problem with the name of a module instance, or undefined when it is fine. */
+export function problemOfInstanceName(name: unknown): string | undefined {
+  if (typeof name === 'string' && INSTANCE_NAME.test(name)) return undefined;
+  return `${describe(name)} is no instance name: 1 to 64 of the characters A-Z, a-z, 0-9, _ . : / and -`;
 }
 
 /** The problem with a job id, or undefined when it is fine. */

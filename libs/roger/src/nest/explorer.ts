@@ -1,12 +1,14 @@
 // Finds the app's job handlers and callbacks among its providers.
 import { InvalidJobDefinitionError } from '../job/errors';
-import { instanceOf, isJobClass, readDefinition } from '../job/define-job';
+import { classNameOf, instanceOf, isJobClass, readDefinition } from '../job/define-job';
 import type { JobClass } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import type { CallbackChain, WorkerCallbacks } from '../worker/callbacks';
 import type { DiscoveryService } from '@nestjs/core';
 import type { HandlerInvoker } from './handler-invoker';
-import { isCallbacksClass } from './roger-callbacks.decorator';
+import type { InstanceName } from './instances';
+import { problemOfBelonging } from './instances';
+import { callbacksInstanceOf, isCallbacksClass } from './roger-callbacks.decorator';
 
 type Provider = ReturnType<DiscoveryService['getProviders']>[number];
 
@@ -15,7 +17,9 @@ export class Explorer {
   constructor(
     private readonly discovery: DiscoveryService,
     private readonly invoker: HandlerInvoker,
-    private readonly instance: string | undefined,
+    private readonly instance: InstanceName,
+    /** All instances of the app. What belongs to none of them would be passed over in silence. */
+    private readonly known: readonly InstanceName[],
   ) {}
 
   /** @throws InvalidJobDefinitionError, DuplicateJobDefinitionError */
@@ -23,7 +27,8 @@ export class Explorer {
     const providers = new Map<JobClass, Provider>();
     for (const provider of this.discovery.getProviders()) {
       const jobClass = classesOf(provider).find(isJobClass);
-      if (provider.isAlias || jobClass === undefined || instanceOf(jobClass) !== this.instance) continue;
+      if (provider.isAlias || jobClass === undefined) continue;
+      if (!this.isOurs(classNameOf(jobClass), instanceOf(jobClass))) continue;
       const other = providers.get(jobClass);
       if (other !== undefined) {
         throw new InvalidJobDefinitionError(
@@ -39,10 +44,12 @@ export class Explorer {
     }
   }
 
+  /** @throws InvalidJobDefinitionError */
   addCallbacks(chain: CallbackChain): void {
     for (const provider of this.discovery.getProviders()) {
-      if (provider.isAlias || !classesOf(provider).some((it) => isCallbacksClass(it, this.instance)))
-        continue;
+      const callbacksClass = classesOf(provider).find(isCallbacksClass);
+      if (provider.isAlias || callbacksClass === undefined) continue;
+      if (!this.isOurs(callbacksClass.name, callbacksInstanceOf(callbacksClass))) continue;
       if (!provider.isDependencyTreeStatic() || provider.isTransient) {
         throw new InvalidJobDefinitionError(
           String(provider.name),
@@ -51,6 +58,12 @@ export class Explorer {
       }
       chain.add(provider.instance as WorkerCallbacks);
     }
+  }
+
+  private isOurs(className: string, instance: InstanceName): boolean {
+    const problem = problemOfBelonging(instance, this.known);
+    if (problem !== undefined) throw new InvalidJobDefinitionError(className, problem);
+    return instance === this.instance;
   }
 }
 

@@ -121,6 +121,8 @@ test('two runs at once have a state each', async () => {
 
 test.each<[what: string, thrown: () => unknown, shown: string]>([
   ['throws', throwing(new Error('no disk')), 'no disk'],
+  ['throws several lines', throwing(new Error('no\n\u001b[2Jdisk')), 'no\\u000a\\u001b[2Jdisk'],
+  ['throws an error without a text', throwing(Object.assign(new Error(), { message: {} })), 'an object'],
   ['rejects', () => Promise.reject(new Error('no net')), 'no net'],
   ['throws a text', throwing('a\nb'), '"a\\nb"'],
   ['throws undefined', throwing(undefined), 'undefined'],

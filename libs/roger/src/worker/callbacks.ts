@@ -1,4 +1,5 @@
 // Tells the app's callbacks what happens to jobs. A callback that throws is logged and harms no job.
+import { oneLine } from '../job/errors';
 import type { Job } from '../job/job';
 import type { JobContext } from '../job/job-definition';
 import type { RogerLog } from '../job/log';
@@ -122,7 +123,9 @@ export class CallbackChain {
       await call();
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(describe(thrown));
-      this.log.error(`The callback ${name} threw: ${error.message}; the job goes on`, error.stack);
+      const { message }: { readonly message: unknown } = error;
+      const shown = oneLine(typeof message === 'string' ? message : describe(message));
+      this.log.error(`The callback ${name} threw: ${shown}; the job goes on`, error.stack);
     }
   }
 }

@@ -37,6 +37,11 @@ export class MemoryTransport implements Transport {
     return this.connection;
   }
 
+  /** A MemoryBroker takes a job at once or refuses it. */
+  get isFull(): boolean {
+    return false;
+  }
+
   open(): void {
     if (this.closedForGood || this.connection !== 'closed') return;
     this.broker.attach(this);

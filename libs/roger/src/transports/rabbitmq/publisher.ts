@@ -8,6 +8,7 @@ import {
   RogerClosedError,
 } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
+import type { WhenFull } from '../../transport';
 import type { BrokerConnection } from './broker-connection';
 import { within } from './time-limit';
 import { NOT_FOUND, replyCode } from './topology';
@@ -17,6 +18,8 @@ const MAX_IN_FLIGHT = 1_000;
 const MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024;
 /** What a waiting message costs beside its body, about. */
 const OVERHEAD_BYTES = 512;
+/** Who waits for room takes up no more of the buffer than this, so that it stays open to those who can't wait. */
+const SHARE_OF_THE_PATIENT = 0.5;
 const SWEEP_MS = 100;
 const REOPEN_MIN_MS = 50;
 const REOPEN_MAX_MS = 5_000;
@@ -51,6 +54,8 @@ interface Entry {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   settled: boolean;
+  /** In the buffer, its bytes counted; false while it waits for room there. */
+  isAdmitted: boolean;
   /** Handed to a channel at least once, so that the broker may have it. */
   sent: boolean;
   returned: boolean;
@@ -68,6 +73,8 @@ export interface PublisherOptions {
 export class Publisher {
   private channel: ConfirmChannel | undefined;
   private readonly waiting = new Denque<Entry>();
+  /** Those for which the buffer has no room yet; the first of them is unsettled. */
+  private readonly atTheDoor = new Denque<Entry>();
   /** All unsettled ones with a deadline, oldest first; all have the same limit, so the first is the next to expire. */
   private readonly deadlines = new Denque<Entry>();
   /** Sent and not confirmed; looked through only for returns and at a lost channel. */
@@ -102,10 +109,16 @@ export class Publisher {
 
   /**
    * Resolves when the broker has confirmed and routed the message. What `rescue` makes of a failure takes its place.
+   * With `'wait'` a message meets EnqueueBufferFullError only when the time limit is over without room for it, or when it
+   * is larger than the whole buffer.
    * @throws UnroutableError, RefusedError, BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError,
    * RogerClosedError
    */
-  publish(message: BrokerMessage, rescue?: (error: Error) => Promise<void>): Promise<void> {
+  publish(
+    message: BrokerMessage,
+    whenFull: WhenFull = 'refuse',
+    rescue?: (error: Error) => Promise<void>,
+  ): Promise<void> {
     return new Promise((resolve, rejectAtLast) => {
       const reject = (error: Error): void => {
         if (rescue === undefined) rejectAtLast(error);
@@ -116,17 +129,27 @@ export class Publisher {
         return;
       }
       const bytes = message.body.length + OVERHEAD_BYTES;
-      if (this.bytesHeld + bytes > this.options.maxBufferedBytes) {
-        reject(new EnqueueBufferFullError(this.options.maxBufferedBytes));
+      const { maxBufferedBytes } = this.options;
+      const fits =
+        whenFull === 'wait'
+          ? !this.isFull && this.hasRoomForPatient(bytes)
+          : this.bytesHeld + bytes <= maxBufferedBytes;
+      if (!fits && (whenFull === 'refuse' || bytes > maxBufferedBytes)) {
+        reject(new EnqueueBufferFullError(maxBufferedBytes));
         return;
       }
-      const deadline = Date.now() + this.options.timeoutMs;
+      const deadline = performance.now() + this.options.timeoutMs;
       const entry = this.entryOf(message, bytes, deadline, undefined, resolve, reject);
       this.deadlines.push(entry);
       this.sweeper ??= setInterval(() => {
         this.sweep();
       }, SWEEP_MS);
-      this.submit(entry);
+      if (fits) {
+        this.admit(entry);
+        this.submit(entry);
+      } else {
+        this.atTheDoor.push(entry);
+      }
     });
   }
 
@@ -142,6 +165,7 @@ export class Publisher {
       }
       const bytes = message.body.length + OVERHEAD_BYTES;
       const entry = this.entryOf(message, bytes, undefined, isWithdrawn, resolve, reject);
+      this.admit(entry);
       if (this.canSend()) this.send(entry);
       else this.waiting.unshift(entry);
     });
@@ -155,7 +179,7 @@ export class Publisher {
       (await within(timeoutMs, new Promise<void>((resolve) => (this.onIdle = resolve)))) === 'done';
     clearInterval(this.sweeper);
     clearTimeout(this.reopenTimer);
-    const left = [...this.inFlight, ...this.waiting.toArray()];
+    const left = [...this.inFlight, ...this.waiting.toArray(), ...this.atTheDoor.toArray()];
     for (const entry of left) this.fail(entry, this.unavailable(entry));
     const { channel } = this;
     this.channel = undefined;
@@ -169,6 +193,11 @@ export class Publisher {
     return this.closing;
   }
 
+  /** Whether messages wait for room in the buffer. */
+  get isFull(): boolean {
+    return !this.atTheDoor.isEmpty();
+  }
+
   private entryOf(
     message: BrokerMessage,
     bytes: number,
@@ -177,7 +206,6 @@ export class Publisher {
     resolve: () => void,
     reject: (error: Error) => void,
   ): Entry {
-    this.bytesHeld += bytes;
     const { messageId, appId, contentType, headers } = message;
     const options = { deliveryMode: 2, mandatory: true, messageId, appId, contentType, headers };
     return {
@@ -189,9 +217,36 @@ export class Publisher {
       resolve,
       reject,
       settled: false,
+      isAdmitted: false,
       sent: false,
       returned: false,
     };
+  }
+
+  private admit(entry: Entry): void {
+    entry.isAdmitted = true;
+    this.bytesHeld += entry.bytes;
+  }
+
+  /** Whether there is room for one that would wait for it. Alone in the buffer it may be larger than its share. */
+  private hasRoomForPatient(bytes: number): boolean {
+    const { maxBufferedBytes } = this.options;
+    const held = this.bytesHeld + bytes;
+    return (
+      held <= maxBufferedBytes * SHARE_OF_THE_PATIENT || (this.bytesHeld === 0 && held <= maxBufferedBytes)
+    );
+  }
+
+  /** Lets in whom there is room for now. Sends nothing: the channel may be one that was just lost. */
+  private openDoor(): void {
+    for (let first = this.atTheDoor.peekFront(); first !== undefined; first = this.atTheDoor.peekFront()) {
+      if (!first.settled) {
+        if (!this.hasRoomForPatient(first.bytes)) return;
+        this.admit(first);
+        this.waiting.push(first);
+      }
+      this.atTheDoor.shift();
+    }
   }
 
   private submit(entry: Entry): void {
@@ -288,22 +343,30 @@ export class Publisher {
 
   private settle(entry: Entry): void {
     entry.settled = true;
-    this.bytesHeld -= entry.bytes;
+    if (entry.isAdmitted) this.bytesHeld -= entry.bytes;
+    this.openDoor();
     if (this.bytesHeld === 0) this.onIdle?.();
   }
 
   private sweep(): void {
-    const now = Date.now();
+    const now = performance.now();
     let expired = 0;
     for (let oldest = this.deadlines.peekFront(); oldest !== undefined; oldest = this.deadlines.peekFront()) {
       if (!oldest.settled) {
         if ((oldest.deadline ?? 0) > now) break;
-        this.fail(oldest, this.unavailable(oldest));
+        const { isAdmitted } = oldest;
+        this.fail(
+          oldest,
+          isAdmitted ? this.unavailable(oldest) : new EnqueueBufferFullError(this.options.maxBufferedBytes),
+        );
         expired++;
       }
       this.deadlines.shift();
     }
-    if (expired > 0) this.dropSettled();
+    if (expired > 0) {
+      this.dropSettled();
+      this.pump();
+    }
     if (this.deadlines.isEmpty()) {
       clearInterval(this.sweeper);
       this.sweeper = undefined;

@@ -11,6 +11,7 @@ import type {
   Subscription,
   Transport,
   TransportState,
+  WhenFull,
 } from '../../transport';
 import { BrokerConnection } from './broker-connection';
 import { BrokerNames } from './broker-names';
@@ -76,7 +77,11 @@ export class RabbitmqTransport implements Transport {
     this.publishing.open();
   }
 
-  publish(job: OutgoingJob): Promise<void> {
+  get isFull(): boolean {
+    return this.publisher.isFull;
+  }
+
+  publish(job: OutgoingJob, whenFull: WhenFull = 'refuse'): Promise<void> {
     this.open();
     const message = {
       exchange: this.names.jobsExchange,
@@ -86,7 +91,9 @@ export class RabbitmqTransport implements Transport {
       contentType: CONTENT_TYPE,
       body: job.body,
     };
-    return this.publisher.publish(message, (error) => this.publishAgain(job, message, error));
+    return this.publisher.publish(message, whenFull, (error) =>
+      this.publishAgain(job, message, error, whenFull),
+    );
   }
 
   declareQueue(address: QueueAddress): Promise<void> {
@@ -135,8 +142,8 @@ export class RabbitmqTransport implements Transport {
   async close(timeoutMs: number): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
-    const deadline = Date.now() + timeoutMs;
-    const leftMs = (): number => Math.max(0, deadline - Date.now());
+    const deadline = performance.now() + timeoutMs;
+    const leftMs = (): number => Math.max(0, deadline - performance.now());
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
@@ -158,7 +165,12 @@ export class RabbitmqTransport implements Transport {
     }
   }
 
-  private async publishAgain(address: QueueAddress, message: BrokerMessage, failure: Error): Promise<void> {
+  private async publishAgain(
+    address: QueueAddress,
+    message: BrokerMessage,
+    failure: Error,
+    whenFull: WhenFull,
+  ): Promise<void> {
     const { partition, queue } = address;
     if (failure instanceof UnroutableError) {
       if (!(await this.rebind(address))) throw new QueueNotFoundError(partition, queue);
@@ -166,7 +178,7 @@ export class RabbitmqTransport implements Transport {
       throw failure;
     }
     // What is under way to a queue that gets deleted is refused too: only one that refuses twice is full.
-    await this.publisher.publish(message).catch((error: unknown) => {
+    await this.publisher.publish(message, whenFull).catch((error: unknown) => {
       if (error instanceof UnroutableError) throw new QueueNotFoundError(partition, queue);
       throw error instanceof RefusedError ? new QueueFullError(partition, queue) : error;
     });
