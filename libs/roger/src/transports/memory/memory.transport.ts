@@ -8,6 +8,7 @@ import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueLane,
   Subscription,
   Transport,
   TransportState,
@@ -56,22 +57,39 @@ export class MemoryTransport implements Transport {
     });
   }
 
-  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
+  consume(
+    address: QueueAddress,
+    prefetch: number,
+    consumer: DeliveryConsumer,
+    lane: QueueLane = 'normal',
+  ): Subscription {
     const queue = this.broker.declare(address);
-    const subscription = new MemorySubscription(queue, prefetch, consumer, this.log, (closed) => {
+    const onClose = (closed: MemorySubscription): void => {
       this.subscriptions.delete(closed);
-    });
+    };
+    const subscription = new MemorySubscription(
+      queue,
+      queue.lane(lane),
+      prefetch,
+      consumer,
+      this.log,
+      onClose,
+    );
     this.subscriptions.add(subscription);
     this.connectSoon(subscription);
     return subscription;
+  }
+
+  hasExpressLane(address: QueueAddress): Promise<boolean> {
+    return this.promise(() => this.broker.find(address)?.hasExpressLane ?? false);
   }
 
   depth(address: QueueAddress): Promise<QueueDepth | undefined> {
     return this.promise(() => this.broker.find(address)?.depth());
   }
 
-  purge(address: QueueAddress): Promise<number> {
-    return this.promise(() => this.existing(address).purge());
+  purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number> {
+    return this.promise(() => this.existing(address).purge(onRemoving));
   }
 
   async close(): Promise<void> {
@@ -117,7 +135,7 @@ export class MemoryTransport implements Transport {
   }
 
   /** Acts at once; what it throws rejects the promise. */
-  private promise<T>(act: () => T): Promise<T> {
+  private promise<T>(act: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve) => {
       if (this.closedForGood) throw new RogerClosedError();
       resolve(act());
