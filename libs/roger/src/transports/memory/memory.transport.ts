@@ -14,11 +14,14 @@ import type {
   TransportState,
 } from '../../transport';
 import type { MemoryBroker } from './memory-broker';
+import { MemoryLedgerTransport } from './memory-ledger.transport';
 import type { MemoryQueue } from './memory-queue';
 import { MemorySubscription } from './memory-subscription';
 
 /** One node's way to a {@link MemoryBroker}. Publishing needs no connection; consuming begins with `open`. */
 export class MemoryTransport implements Transport {
+  /** The second port, on the same connection. */
+  readonly ledgers: MemoryLedgerTransport;
   private readonly broker: MemoryBroker;
   private readonly log: RogerLog;
   private readonly subscriptions = new Set<MemorySubscription>();
@@ -28,6 +31,7 @@ export class MemoryTransport implements Transport {
   constructor({ broker, log }: { readonly broker: MemoryBroker; readonly log: RogerLog }) {
     this.broker = broker;
     this.log = log;
+    this.ledgers = new MemoryLedgerTransport({ broker, log });
   }
 
   describe(): string {
@@ -43,6 +47,9 @@ export class MemoryTransport implements Transport {
     this.broker.attach(this);
     this.connection = 'connected';
     for (const subscription of this.subscriptions) this.connectSoon(subscription);
+    setImmediate(() => {
+      if (this.connection === 'connected') this.ledgers.connect();
+    });
   }
 
   publish(job: OutgoingJob): Promise<void> {
@@ -95,13 +102,15 @@ export class MemoryTransport implements Transport {
   async close(): Promise<void> {
     this.closedForGood = true;
     this.connection = 'closed';
+    await this.ledgers.closeLedgers();
     await Promise.all([...this.subscriptions].map((subscription) => subscription.close()));
     this.broker.detach(this);
   }
 
   /**
    * For tests: the connection of this node is cut. All its unsettled deliveries are lost at once (`lost` is called with
-   * the detail) and go to others, flagged as redelivered; then this node connects and consumes again by itself.
+   * the detail) and go to others, flagged as redelivered; so are its places in ledgers and its mail. Then this node
+   * connects, consumes, joins and receives again by itself.
    */
   crash(detail = 'the connection was cut'): void {
     if (this.connection !== 'connected') return;
@@ -109,7 +118,9 @@ export class MemoryTransport implements Transport {
     const subscriptions = [...this.subscriptions];
     // All let go before anyone is told: a settlement made inside `lost` must not reach the queue.
     for (const subscription of subscriptions) subscription.disconnect();
+    this.ledgers.disconnect();
     for (const subscription of subscriptions) subscription.reportLoss(detail);
+    this.ledgers.reportLoss(detail);
     setImmediate(() => {
       this.reconnect();
     });
@@ -119,6 +130,7 @@ export class MemoryTransport implements Transport {
     if (this.connection !== 'connecting') return;
     this.connection = 'connected';
     for (const subscription of this.subscriptions) subscription.connect();
+    this.ledgers.connect();
   }
 
   private connectSoon(subscription: MemorySubscription): void {
