@@ -3,10 +3,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { QueueNotFoundError, RogerClosedError, RogerError } from '../libs/roger/src/job/errors';
 import type { QueueAddress } from '../libs/roger/src/job/names';
+import type { DispatchRoute, LedgerTransport } from '../libs/roger/src/ledger-transport';
 import type {
   Delivery,
   OutgoingJob,
   QueueDepth,
+  QueueLane,
   Settlement,
   Subscription,
   Transport,
@@ -18,7 +20,7 @@ import { within } from './support/within';
 /** A broker under test and the processes that use it. One serves all the tests of a suite. */
 export interface TransportFixture {
   /** Another transport on the same broker, opened: one per simulated process. The suite closes it after the test. */
-  open(): Promise<Transport>;
+  open(): Promise<TransportOfBothPorts>;
   /** A queue that nobody has used, in a partition that nobody has used. */
   address(): QueueAddress;
   /** Cuts, hard, all connections of all transports that are open. */
@@ -28,6 +30,9 @@ export interface TransportFixture {
   /** Lets go of the broker. Called once, when all transports are closed. */
   close(): Promise<void>;
 }
+
+/** What puts jobs on an express lane is the second port, on the same connection. */
+export type TransportOfBothPorts = Transport & { readonly ledgers?: Pick<LedgerTransport, 'dispatch'> };
 
 /** Tests that an adapter can't pass, by their names, with the reason. The reason stands in the report. */
 export type Skips = Readonly<Record<string, string>>;
@@ -74,6 +79,9 @@ export function describeTransport(
     });
     describe('looking and purging', () => {
       looking(promises);
+    });
+    describe('the express lane', () => {
+      expressLane(promises);
     });
     describe('ending', () => {
       ending(promises);
@@ -587,6 +595,180 @@ function looking(promises: Promises): void {
   });
 }
 
+function expressLane(promises: Promises): void {
+  promises('a queue has none until a job or a consumer needs it', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const other = await stage.queue();
+    expect(await hasExpressLane(transport, stage.address())).toBe(false);
+    await publish(transport, address, 'a');
+    await dispatch(transport, address, { kind: 'normal' }, 'b');
+    expect(await hasExpressLane(transport, address)).toBe(false);
+    await dispatch(transport, address, { kind: 'express' }, 'c');
+    expect(await hasExpressLane(await stage.open(), address)).toBe(true);
+    const consumer = new RecordingConsumer();
+    other.transport.consume(other.address, 1, consumer, 'express');
+    await consumer.taking();
+    expect(await hasExpressLane(transport, other.address)).toBe(true);
+  });
+
+  promises('each lane gives its jobs, in their order, to its own consumers', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const normal = new RecordingConsumer(settleAs(DONE));
+    const express = new RecordingConsumer(settleAs(DONE));
+    transport.consume(address, 10, normal);
+    transport.consume(address, 10, express, 'express');
+    await publish(transport, address, 'n1');
+    await dispatch(transport, address, { kind: 'express' }, 'e1', 'e2');
+    await dispatch(transport, address, { kind: 'normal' }, 'n2');
+    await Promise.all([normal.first(2), express.first(2)]);
+    expect(normal.texts).toEqual(['n1', 'n2']);
+    expect(express.texts).toEqual(['e1', 'e2']);
+  });
+
+  promises('a job of it is delivered while the normal lane is full of jobs', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const normal = new RecordingConsumer();
+    transport.consume(address, 1, normal);
+    await publish(transport, address, ...numbered(100));
+    await normal.first(1);
+    const express = new RecordingConsumer();
+    transport.consume(address, 1, express, 'express');
+    await dispatch(transport, address, { kind: 'express' }, 'first');
+    expect((await express.delivery(1)).redelivered).toBe(false);
+    expect(express.texts).toEqual(['first']);
+    expect(normal.deliveries).toHaveLength(1);
+  });
+
+  promises('a dispatch declares the queue that is missing', async (stage) => {
+    const transport = await stage.open();
+    const [normal, express] = [stage.address(), stage.address()];
+    await dispatch(transport, normal, { kind: 'normal' }, 'a');
+    await dispatch(transport, express, { kind: 'express' }, 'b');
+    await expectQueueToHold(stage, normal, ['a']);
+    await expectQueueToHold(stage, express, []);
+    await expectExpressLaneToHold(stage, express, ['b']);
+  });
+
+  promises('what is handed back or lost goes back to its own lane, at the head', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await dispatch(transport, address, { kind: 'express' }, 'a', 'b', 'c');
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 2, consumer, 'express');
+    const [a] = await consumer.first(2);
+    await within('stop', subscription.stop());
+    a?.settle(HAND_BACK);
+    await close(subscription);
+    const again = await expectExpressLaneToHold(stage, address, ['a', 'b', 'c']);
+    expect(again.map(({ redelivered }) => redelivered)).toEqual([true, true, false]);
+    await expectQueueToHold(stage, address, []);
+  });
+
+  promises('a job of it that is to be retried comes back on the normal lane', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const normal = new RecordingConsumer();
+    transport.consume(address, 10, normal);
+    transport.consume(address, 10, new RecordingConsumer(settleAs(retryAs('attempt 2'))), 'express');
+    await dispatch(transport, address, { kind: 'express' }, 'attempt 1');
+    await normal.first(1);
+    expect(normal.texts).toEqual(['attempt 2']);
+  });
+
+  promises('a job of it is buried where those of the normal lane are', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(BURY));
+    const subscription = transport.consume(address, 1, consumer, 'express');
+    await dispatch(transport, address, { kind: 'express' }, 'a');
+    await consumer.first(1);
+    await close(subscription);
+    expect(await stage.buried(address)).toEqual([{ body: Buffer.from('a'), reasonType: 'TypeError' }]);
+  });
+
+  promises('it is consumed again after a cut, its jobs flagged as redelivered', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    transport.consume(address, 10, consumer, 'express');
+    await dispatch(transport, address, { kind: 'express' }, 'a');
+    await consumer.first(1);
+    await stage.cutConnections();
+    await consumer.loss();
+    expect((await consumer.delivery(2)).redelivered).toBe(true);
+    expect(consumer.texts).toEqual(['a', 'a']);
+  });
+
+  promises('a job that is dispatched for later or for good is where it was sent', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const sentAt = performance.now();
+    await dispatch(transport, address, { kind: 'retry', afterSeconds: 1 }, 'later');
+    await dispatch(transport, address, { kind: 'bury', reason: BURY.reason }, 'buried');
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    transport.consume(address, 1, consumer);
+    await consumer.first(1);
+    expect(consumer.texts).toEqual(['later']);
+    expect(performance.now() - sentAt).toBeGreaterThan(900);
+    expect(await stage.buried(address)).toEqual([{ body: Buffer.from('buried'), reasonType: 'TypeError' }]);
+  });
+
+  promises('depth counts what waits on both lanes', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, ...numbered(2));
+    await dispatch(transport, address, { kind: 'express' }, ...numbered(3));
+    await eventuallyDepth(transport, address, { ready: 5, consumers: 0, buried: 0 });
+  });
+
+  promises('purge removes what is ready on both lanes', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, ...numbered(2));
+    await dispatch(transport, address, { kind: 'express' }, ...numbered(3));
+    expect(await within('purge', transport.purge(address))).toBe(5);
+    await expectQueueToHold(stage, address, []);
+    await expectExpressLaneToHold(stage, address, []);
+  });
+
+  promises('purge shows each job of both lanes before it is gone, and no delivered one', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer();
+    const subscription = transport.consume(address, 1, consumer);
+    await publish(transport, address, 'delivered', ...numbered(4));
+    await consumer.first(1);
+    await dispatch(transport, address, { kind: 'express' }, 'e1', 'e2');
+    const shown: string[] = [];
+    const purging = transport.purge(address, async (bodies) => {
+      // The removal waits for whoever looks.
+      await new Promise((resolve) => setImmediate(resolve));
+      shown.push(...bodies.map((body) => body.toString()));
+    });
+    expect(await within('purge', purging)).toBe(6);
+    expect(shown.sort()).toEqual([...numbered(4), 'e1', 'e2']);
+    await close(subscription);
+    await expectQueueToHold(stage, address, ['delivered']);
+    await expectExpressLaneToHold(stage, address, []);
+  });
+
+  promises(
+    'a purge whose looking is refused leaves what it has shown, and rejects with that',
+    async (stage) => {
+      const { transport, address } = await stage.queue();
+      await publish(transport, address, ...numbered(3));
+      await dispatch(transport, address, { kind: 'express' }, 'e1', 'e2');
+      const purging = transport.purge(address, () => Promise.reject(new Error('not now')));
+      await expect(within('purge', purging)).rejects.toThrow('not now');
+      await expectQueueToHold(stage, address, numbered(3));
+      await expectExpressLaneToHold(stage, address, ['e1', 'e2']);
+    },
+  );
+
+  promises('purge of an empty queue shows nothing', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const shown: Buffer[] = [];
+    const purging = transport.purge(address, (bodies) => {
+      shown.push(...bodies);
+      return Promise.resolve();
+    });
+    expect(await within('purge', purging)).toBe(0);
+    expect(shown).toEqual([]);
+  });
+}
+
 function ending(promises: Promises): void {
   promises('stop takes no more jobs while settlements still go through', async (stage) => {
     const { transport, address } = await stage.queue();
@@ -677,7 +859,7 @@ function ending(promises: Promises): void {
 /** The fixture of a suite, and the transports of the test that runs. */
 class Stage {
   private fixture: TransportFixture | undefined;
-  private opened: Transport[] = [];
+  private opened: TransportOfBothPorts[] = [];
 
   async set(createFixture: () => Promise<TransportFixture>): Promise<void> {
     this.fixture = await createFixture();
@@ -693,7 +875,7 @@ class Stage {
     await this.fixture?.close();
   }
 
-  async open(): Promise<Transport> {
+  async open(): Promise<TransportOfBothPorts> {
     const transport = await within('a transport to open', this.broker.open());
     this.opened.push(transport);
     return transport;
@@ -704,7 +886,7 @@ class Stage {
   }
 
   /** A transport and a queue, declared, that is this test's own. */
-  async queue(): Promise<{ transport: Transport; address: QueueAddress }> {
+  async queue(): Promise<{ transport: TransportOfBothPorts; address: QueueAddress }> {
     const transport = await this.open();
     const address = this.address();
     await declare(transport, address);
@@ -740,11 +922,28 @@ async function expectQueueToHold(
   return deliveries.slice(0, -1);
 }
 
+/** The same of the queue's express lane. */
+async function expectExpressLaneToHold(
+  stage: Stage,
+  address: QueueAddress,
+  texts: readonly string[],
+): Promise<readonly Delivery[]> {
+  await dispatch(await stage.open(), address, { kind: 'express' }, 'marker');
+  const deliveries = await drain(stage, address, texts.length + 1, 'express');
+  expect(textsOf(deliveries)).toEqual([...texts, 'marker']);
+  return deliveries.slice(0, -1);
+}
+
 /** Takes so many jobs of the queue and settles them as done. */
-async function drain(stage: Stage, address: QueueAddress, count: number): Promise<readonly Delivery[]> {
+async function drain(
+  stage: Stage,
+  address: QueueAddress,
+  count: number,
+  lane?: QueueLane,
+): Promise<readonly Delivery[]> {
   const transport = await stage.open();
   const consumer = new RecordingConsumer(settleAs(DONE));
-  const subscription = transport.consume(address, 10, consumer);
+  const subscription = transport.consume(address, 10, consumer, lane);
   await consumer.first(count);
   await close(subscription);
   return consumer.deliveries;
@@ -753,6 +952,23 @@ async function drain(stage: Stage, address: QueueAddress, count: number): Promis
 /** Publishes the texts as jobs, in this order, all at once. */
 async function publish(transport: Transport, address: QueueAddress, ...texts: string[]): Promise<void> {
   await within('the publishes', Promise.all(texts.map((text) => transport.publish(job(address, text)))));
+}
+
+/** Dispatches the texts as jobs, one after the other: a ledger's order is that of its confirms. */
+async function dispatch(
+  { ledgers }: TransportOfBothPorts,
+  { partition, queue }: QueueAddress,
+  route: DispatchRoute,
+  ...texts: string[]
+): Promise<void> {
+  if (ledgers === undefined) throw new Error('The transport has no second port');
+  for (const text of texts) {
+    await within('a dispatch', ledgers.dispatch({ ...job({ partition, queue }, text), route }));
+  }
+}
+
+function hasExpressLane(transport: Transport, address: QueueAddress): Promise<boolean> {
+  return within('the question for an express lane', transport.hasExpressLane(address));
 }
 
 function job({ partition, queue }: QueueAddress, text: string): OutgoingJob {

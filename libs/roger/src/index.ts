@@ -15,7 +15,11 @@ export {
   InvalidJobArgsError,
   InvalidJobDefinitionError,
   InvalidOptionsError,
+  JobCancelledError,
   JobTooLargeError,
+  LedgerFullError,
+  LedgerStateError,
+  LedgerUnavailableError,
   MalformedJobError,
   MisroutedJobError,
   NotAJobClassError,
@@ -43,6 +47,10 @@ export type {
   RetryLevels,
 } from './job/job-definition';
 export type { RogerLog } from './job/log';
+export { FileStatePersister } from './ledger/file-state-persister';
+export type { FileStatePersisterOptions } from './ledger/file-state-persister';
+export { MemoryStatePersister } from './ledger/memory-state-persister';
+export type { StatePersister } from './ledger/state-persister';
 export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';

@@ -87,6 +87,21 @@ const EXAMPLES: Record<
   UnknownJobError: [(text) => new errors.UnknownJobError(text, 14), SHOWN, '14 times'],
   ShutdownError: [() => new errors.ShutdownError(15_000), '15000 ms'],
   DeliveryLostError: [(text) => new errors.DeliveryLostError(text), SHOWN],
+  LedgerUnavailableError: [
+    (text) => new errors.LedgerUnavailableError(text, 50, { maybeEnqueued: true, cause }),
+    SHOWN,
+    '50 ms',
+    '(refused\\u000d\\u000aa',
+    'same id',
+  ],
+  LedgerFullError: [(text) => new errors.LedgerFullError(text, 10), SHOWN, '10 waiting', 'maxWaitingJobs'],
+  LedgerStateError: [
+    (text) => new errors.LedgerStateError(text, `it is ${text}`),
+    SHOWN,
+    'it is a',
+    'from a backup',
+  ],
+  JobCancelledError: [(text) => new errors.JobCancelledError(text), SHOWN],
 };
 
 const names = Object.keys(EXAMPLES) as (keyof typeof EXAMPLES)[];
@@ -154,6 +169,25 @@ test('whether a doubtful job may have been enqueued is said in words and in data
       message: expect.stringContaining('was not sent') as string,
     });
   }
+});
+
+test('whether a ledger may have taken the job is said in words and in data', () => {
+  const make = (maybeEnqueued: boolean) =>
+    new errors.LedgerUnavailableError('acme', 10, { maybeEnqueued, cause });
+  expect(make(true)).toMatchObject({
+    maybeEnqueued: true,
+    partition: 'acme',
+    cause,
+    message: expect.stringContaining('may have taken effect') as string,
+  });
+  expect(make(false)).toMatchObject({
+    maybeEnqueued: false,
+    message: expect.stringContaining('Nothing was sent') as string,
+  });
+});
+
+test('a job that was cancelled without a reason says no more than that', () => {
+  expect(new errors.JobCancelledError('')).toMatchObject({ message: 'The job was cancelled', reason: '' });
 });
 
 test('a long text is cut where it is shown, also in the midst of a character', () => {

@@ -1,6 +1,8 @@
-// Holds the queues of the in-memory transport, for all transports of the process that share it.
+// Holds the queues, ledgers and mail of the in-memory transport, for all transports of the process that share it.
 import { InvalidOptionsError } from '../../job/errors';
 import { describe, type QueueAddress } from '../../job/names';
+import { MemoryLedger } from './memory-ledger';
+import { MemoryLedgerMail } from './memory-ledger-mail';
 import { MemoryQueue, type QueueLimits } from './memory-queue';
 import { RetryTimers } from './retry-timers';
 import type { BuriedJob } from './stored-job';
@@ -41,9 +43,12 @@ export interface MemoryBrokerOptions {
  * ```
  */
 export class MemoryBroker {
+  /** @internal */
+  readonly mail = new MemoryLedgerMail();
   private readonly limits: QueueLimits;
   private readonly retries = new RetryTimers();
   private readonly partitions = new Map<string, Map<string, MemoryQueue>>();
+  private readonly ledgers = new Map<number, MemoryLedger>();
   private readonly transports = new Set<object>();
 
   constructor(options: MemoryBrokerOptions = {}) {
@@ -69,6 +74,18 @@ export class MemoryBroker {
     this.partitions.set(partition, queues);
     const declared = queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.retries);
     queues.set(queue, declared);
+    return declared;
+  }
+
+  /** @internal */
+  findLedger(ledger: number): MemoryLedger | undefined {
+    return this.ledgers.get(ledger);
+  }
+
+  /** @internal */
+  declareLedger(ledger: number): MemoryLedger {
+    const declared = this.ledgers.get(ledger) ?? new MemoryLedger();
+    this.ledgers.set(ledger, declared);
     return declared;
   }
 

@@ -1,7 +1,8 @@
-// A standing order of one transport for the jobs of one queue in memory.
+// A standing order of one transport for the jobs of one lane of a queue in memory.
 import type { RogerLog } from '../../job/log';
 import type { Delivery, DeliveryConsumer, Settlement, Subscription } from '../../transport';
-import type { JobTaker, MemoryQueue } from './memory-queue';
+import type { JobTaker, MemoryLane } from './memory-lane';
+import type { MemoryQueue } from './memory-queue';
 import type { StoredJob } from './stored-job';
 
 /**
@@ -16,6 +17,7 @@ export class MemorySubscription implements Subscription, JobTaker {
 
   constructor(
     private readonly queue: MemoryQueue,
+    private readonly lane: MemoryLane,
     private prefetch: number,
     private readonly consumer: DeliveryConsumer,
     private readonly log: RogerLog,
@@ -29,14 +31,14 @@ export class MemorySubscription implements Subscription, JobTaker {
   connect(): void {
     if (this.connected || this.stopped) return;
     this.connected = true;
-    this.queue.join(this);
+    this.lane.join(this);
     this.consumer.waiting(undefined);
   }
 
   /** Loses all deliveries to the queue, as a lost connection does. {@link reportLoss} tells the consumer. */
   disconnect(): void {
     this.connected = false;
-    this.queue.leave(this);
+    this.lane.leave(this);
     this.giveBackUnsettled();
   }
 
@@ -58,18 +60,18 @@ export class MemorySubscription implements Subscription, JobTaker {
 
   settle(delivery: MemoryDelivery, settlement: Settlement): void {
     if (!this.unsettled.delete(delivery)) return;
-    this.queue.settle(delivery.job, settlement, this.log);
-    this.queue.reconsider(this);
+    this.queue.settle(delivery.job, this.lane, settlement, this.log);
+    this.lane.reconsider(this);
   }
 
   setPrefetch(prefetch: number): void {
     this.prefetch = prefetch;
-    this.queue.reconsider(this);
+    this.lane.reconsider(this);
   }
 
   stop(): Promise<void> {
     this.stopped = true;
-    this.queue.leave(this);
+    this.lane.leave(this);
     return Promise.resolve();
   }
 
@@ -80,7 +82,7 @@ export class MemorySubscription implements Subscription, JobTaker {
   }
 
   private giveBackUnsettled(): void {
-    for (const { job } of this.unsettled) this.queue.giveBack(job);
+    for (const { job } of this.unsettled) this.lane.giveBack(job);
     this.unsettled.clear();
   }
 }

@@ -8,16 +8,20 @@ import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueLane,
   Subscription,
   Transport,
   TransportState,
 } from '../../transport';
 import type { MemoryBroker } from './memory-broker';
+import { MemoryLedgerTransport } from './memory-ledger.transport';
 import type { MemoryQueue } from './memory-queue';
 import { MemorySubscription } from './memory-subscription';
 
 /** One node's way to a {@link MemoryBroker}. Publishing needs no connection; consuming begins with `open`. */
 export class MemoryTransport implements Transport {
+  /** The second port, on the same connection. */
+  readonly ledgers: MemoryLedgerTransport;
   private readonly broker: MemoryBroker;
   private readonly log: RogerLog;
   private readonly subscriptions = new Set<MemorySubscription>();
@@ -27,6 +31,7 @@ export class MemoryTransport implements Transport {
   constructor({ broker, log }: { readonly broker: MemoryBroker; readonly log: RogerLog }) {
     this.broker = broker;
     this.log = log;
+    this.ledgers = new MemoryLedgerTransport({ broker, log });
   }
 
   describe(): string {
@@ -47,6 +52,9 @@ export class MemoryTransport implements Transport {
     this.broker.attach(this);
     this.connection = 'connected';
     for (const subscription of this.subscriptions) this.connectSoon(subscription);
+    setImmediate(() => {
+      if (this.connection === 'connected') this.ledgers.connect();
+    });
   }
 
   publish(job: OutgoingJob): Promise<void> {
@@ -61,34 +69,53 @@ export class MemoryTransport implements Transport {
     });
   }
 
-  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
+  consume(
+    address: QueueAddress,
+    prefetch: number,
+    consumer: DeliveryConsumer,
+    lane: QueueLane = 'normal',
+  ): Subscription {
     const queue = this.broker.declare(address);
-    const subscription = new MemorySubscription(queue, prefetch, consumer, this.log, (closed) => {
+    const onClose = (closed: MemorySubscription): void => {
       this.subscriptions.delete(closed);
-    });
+    };
+    const subscription = new MemorySubscription(
+      queue,
+      queue.lane(lane),
+      prefetch,
+      consumer,
+      this.log,
+      onClose,
+    );
     this.subscriptions.add(subscription);
     this.connectSoon(subscription);
     return subscription;
+  }
+
+  hasExpressLane(address: QueueAddress): Promise<boolean> {
+    return this.promise(() => this.broker.find(address)?.hasExpressLane ?? false);
   }
 
   depth(address: QueueAddress): Promise<QueueDepth | undefined> {
     return this.promise(() => this.broker.find(address)?.depth());
   }
 
-  purge(address: QueueAddress): Promise<number> {
-    return this.promise(() => this.existing(address).purge());
+  purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number> {
+    return this.promise(() => this.existing(address).purge(onRemoving));
   }
 
   async close(): Promise<void> {
     this.closedForGood = true;
     this.connection = 'closed';
+    await this.ledgers.closeLedgers();
     await Promise.all([...this.subscriptions].map((subscription) => subscription.close()));
     this.broker.detach(this);
   }
 
   /**
    * For tests: the connection of this node is cut. All its unsettled deliveries are lost at once (`lost` is called with
-   * the detail) and go to others, flagged as redelivered; then this node connects and consumes again by itself.
+   * the detail) and go to others, flagged as redelivered; so are its places in ledgers and its mail. Then this node
+   * connects, consumes, joins and receives again by itself.
    */
   crash(detail = 'the connection was cut'): void {
     if (this.connection !== 'connected') return;
@@ -96,7 +123,9 @@ export class MemoryTransport implements Transport {
     const subscriptions = [...this.subscriptions];
     // All let go before anyone is told: a settlement made inside `lost` must not reach the queue.
     for (const subscription of subscriptions) subscription.disconnect();
+    this.ledgers.disconnect();
     for (const subscription of subscriptions) subscription.reportLoss(detail);
+    this.ledgers.reportLoss(detail);
     setImmediate(() => {
       this.reconnect();
     });
@@ -106,6 +135,7 @@ export class MemoryTransport implements Transport {
     if (this.connection !== 'connecting') return;
     this.connection = 'connected';
     for (const subscription of this.subscriptions) subscription.connect();
+    this.ledgers.connect();
   }
 
   private connectSoon(subscription: MemorySubscription): void {
@@ -122,7 +152,7 @@ export class MemoryTransport implements Transport {
   }
 
   /** Acts at once; what it throws rejects the promise. */
-  private promise<T>(act: () => T): Promise<T> {
+  private promise<T>(act: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve) => {
       if (this.closedForGood) throw new RogerClosedError();
       resolve(act());
