@@ -4,8 +4,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkArgs } from '../job/args-validation';
 import type { Problem } from '../job/errors';
 import {
-  BrokerBlockedError,
-  BrokerUnavailableError,
   EnqueueBufferFullError,
   InvalidEnqueueOptionsError,
   InvalidJobArgsError,
@@ -13,7 +11,6 @@ import {
   JobTooLargeError,
   NotAJobClassError,
   QueueNotFoundError,
-  show,
 } from '../job/errors';
 import type { Job } from '../job/job';
 import { encodeNewJob } from '../job/job-codec';
@@ -27,8 +24,13 @@ import {
   problemOfQueueName,
   type QueueAddress,
 } from '../job/names';
+import { keysOf, queueOf } from '../job/keys';
 import { nearest } from '../job/nearest';
+import type { Ledgers } from '../ledger/ledgers';
 import type { OutgoingJob, Transport, WhenFull } from '../transport';
+import type { EnqueueManyResult } from './batch';
+import { Batch } from './batch';
+import { KeyedEnqueue } from './keyed-enqueue';
 
 /** Where a job goes, and under which id. */
 export interface EnqueueOptions {
@@ -44,38 +46,11 @@ export interface EnqueueOptions {
   id?: string;
 }
 
-/** What `enqueue` did. */
-export interface EnqueueResult<Args = unknown> {
-  readonly status: 'enqueued';
-  readonly job: Job<Args>;
-}
-
-/** What `enqueueMany` did. */
-export interface EnqueueManyResult {
-  /** How many are confirmed and routed. */
-  readonly enqueued: number;
-  /** Each one that failed, with its place in the input (from 0). */
-  readonly failures: readonly EnqueueFailure[];
-}
-
-export interface EnqueueFailure {
-  readonly index: number;
-  readonly error: Error;
-}
-
-export interface JobQueueParts {
-  readonly registry: JobRegistry;
-  readonly transport: Transport;
-  /** The queues that this app's options name, by partition. */
-  readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  readonly maxJobBytes: number;
-}
-
-const OPTION_NAMES: Record<keyof EnqueueOptions, true> = { partition: true, queue: true, id: true };
-
-/** As many jobs of one `enqueueMany`, and as many bytes of them, are on their way at a time: more gains nothing. */
-const MANY_IN_FLIGHT = 1_000;
-const MANY_BYTES_IN_FLIGHT = 16 * 1024 * 1024;
+/** What `enqueue` did. A job without a queue key is always enqueued. */
+export type EnqueueResult<Args = unknown> =
+  | { readonly status: 'enqueued'; readonly job: Job<Args> }
+  /** A job with the same queue key exists: `job` was not enqueued. */
+  | { readonly status: 'duplicate'; readonly job: Job<Args>; readonly existingJobId: string };
 
 /** A job that may go out, but for the check of its args. */
 interface PreparedJob {
@@ -83,6 +58,17 @@ interface PreparedJob {
   readonly body: Buffer;
   readonly argsClass: JobDefinition['argsClass'];
 }
+
+export interface JobQueueParts {
+  readonly registry: JobRegistry;
+  readonly transport: Transport;
+  readonly ledgers: Pick<Ledgers, 'enqueue'>;
+  /** The queues that this app's options name, by partition. */
+  readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly maxJobBytes: number;
+}
+
+const OPTION_NAMES: Record<keyof EnqueueOptions, true> = { partition: true, queue: true, id: true };
 
 /**
  * Enqueues jobs. Inject it wherever work arises.
@@ -111,8 +97,12 @@ interface PreparedJob {
  * ```
  */
 export class JobQueue {
+  private readonly keyed: KeyedEnqueue;
+
   /** @internal */
-  constructor(private readonly parts: JobQueueParts) {}
+  constructor(private readonly parts: JobQueueParts) {
+    this.keyed = new KeyedEnqueue(parts.transport, parts.ledgers, (address) => this.isConfigured(address));
+  }
 
   /**
    * Makes a job without enqueueing it, for {@link enqueue} or {@link enqueueMany}.
@@ -129,6 +119,7 @@ export class JobQueue {
       name: definition.name,
       partition: options.partition ?? this.onlyPartition(),
       queue: options.queue ?? queueOf(definition, args),
+      ...keysOf(definition, args),
       args,
       attempt: 1,
       queuedAt: Date.now(),
@@ -143,10 +134,10 @@ export class JobQueue {
    *
    * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now.
    *
-   * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back.
+   * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back (a job with a key, `ledgerTimeoutMs`).
    * @throws InvalidJobArgsError (lists each wrong field), InvalidEnqueueOptionsError, JobTooLargeError,
    * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError,
-   * EnqueueBufferFullError, RogerClosedError. Nothing was enqueued, except where `maybeEnqueued` on the error is true.
+   * EnqueueBufferFullError, RogerClosedError; for a job with a key LedgerUnavailableError and LedgerFullError. Nothing was enqueued, except where `maybeEnqueued` on the error is true.
    */
   enqueue<J extends JobClass>(
     jobClass: J,
@@ -163,6 +154,11 @@ export class JobQueue {
     const prepared = this.prepare(jobOrClass, args, options);
     const { job, argsClass } = prepared;
     if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
+    if (isKeyed(job)) {
+      const existingJobId = await this.keyed.enqueue(job, prepared.body);
+      const enqueued = { status: 'enqueued', job: job as Job<never> } as const;
+      return existingJobId === undefined ? enqueued : { ...enqueued, status: 'duplicate', existingJobId };
+    }
     const outgoing = outgoingOf(prepared);
     try {
       await transport.publish(outgoing);
@@ -259,24 +255,31 @@ export class JobQueue {
     batch.add(prepared.body.length, this.send(prepared, batch));
   }
 
-  private async send(prepared: PreparedJob, batch: Batch): Promise<void> {
-    const { job, argsClass } = prepared;
+  private async send(prepared: PreparedJob, batch: Batch): Promise<string | undefined> {
+    const { job, body, argsClass } = prepared;
     if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
-    const outgoing = outgoingOf(prepared);
     for (;;) {
       try {
-        await this.parts.transport.publish(outgoing, 'wait');
-        return;
+        return await this.sendOnce(prepared);
       } catch (error) {
-        if (!(error instanceof EnqueueBufferFullError)) {
-          await this.declareAndPublish(outgoing, error, 'wait');
-          return;
-        }
+        if (!(error instanceof EnqueueBufferFullError)) throw error;
         // No room within the time limit. When the others of the batch have ended, there may be.
-        if (outgoing.body.length > error.maxBytes || !batch.hasOthersUnderWay) throw error;
+        if (body.length > error.maxBytes || !batch.hasOthersUnderWay) throw error;
         await batch.oneOtherLess();
       }
     }
+  }
+
+  private async sendOnce(prepared: PreparedJob): Promise<string | undefined> {
+    const { job, body } = prepared;
+    if (isKeyed(job)) return this.keyed.enqueue(job, body);
+    const outgoing = outgoingOf(prepared);
+    try {
+      await this.parts.transport.publish(outgoing, 'wait');
+    } catch (error) {
+      await this.declareAndPublish(outgoing, error, 'wait');
+    }
+    return undefined;
   }
 
   /** @throws what `create` throws, JobTooLargeError */
@@ -335,136 +338,27 @@ export class JobQueue {
   private renew(given: Job): Job {
     if (!isObject(given)) throw new NotAJobClassError(describe(given));
     const { id, name, partition, queue, args } = given;
-    this.definitionNamed(name);
+    const definition = this.definitionNamed(name);
     const problems = problemsOfJson(args);
     if (problems.length > 0) throw new InvalidJobArgsError(name, problems);
-    const job: Job = { id, name, partition, queue, args, attempt: 1, queuedAt: Date.now() };
+    const keys = keysOf(definition, args);
+    const job: Job = { id, name, partition, queue, ...keys, args, attempt: 1, queuedAt: Date.now() };
     refuseProblems(problemsOfOptions({}, job));
     return job;
   }
 }
-
-/** The jobs of one `enqueueMany` that are on their way. */
-class Batch {
-  /** The failure that says the broker is away; kept to fail the rest with. */
-  outage: Error | undefined;
-  private index = 0;
-  private enqueued = 0;
-  private inFlight = 0;
-  private bytesInFlight = 0;
-  /** Of those in flight: how many wait for others to end. */
-  private standingBack = 0;
-  private readonly failures: EnqueueFailure[] = [];
-  private onOneLess: (() => void)[] = [];
-
-  get isEmpty(): boolean {
-    return this.inFlight === 0;
-  }
-
-  get isFull(): boolean {
-    return this.inFlight >= MANY_IN_FLIGHT || this.bytesInFlight >= MANY_BYTES_IN_FLIGHT;
-  }
-
-  get isAnyStandingBack(): boolean {
-    return this.standingBack > 0;
-  }
-
-  /** Asked by a job of the batch: whether another may still end and make room. */
-  get hasOthersUnderWay(): boolean {
-    return this.inFlight - this.standingBack > 1;
-  }
-
-  add(bytes: number, job: Promise<unknown>): void {
-    const index = this.index++;
-    this.inFlight++;
-    this.bytesInFlight += bytes;
-    job.then(
-      () => {
-        this.enqueued++;
-        this.outage = undefined;
-        this.leave(bytes);
-      },
-      (error: unknown) => {
-        this.fail(index, error as Error);
-        this.leave(bytes);
-      },
-    );
-  }
-
-  failFast(error: Error): void {
-    this.fail(this.index++, error);
-  }
-
-  /** Time for the rest of the process to have its turn, even where nothing has to be waited for. */
-  get isTurnOver(): boolean {
-    return this.index % MANY_IN_FLIGHT === 0;
-  }
-
-  /** Resolves when one has ended, well or not. */
-  oneLess(): Promise<void> {
-    return new Promise((resolve) => this.onOneLess.push(resolve));
-  }
-
-  /** The same for a job of the batch, which is not under way meanwhile. */
-  async oneOtherLess(): Promise<void> {
-    this.standingBack++;
-    await this.oneLess();
-    this.standingBack--;
-  }
-
-  async settled(): Promise<void> {
-    while (!this.isEmpty) await this.oneLess();
-  }
-
-  result(): EnqueueManyResult {
-    this.failures.sort((a, b) => a.index - b.index);
-    return { enqueued: this.enqueued, failures: this.failures };
-  }
-
-  private fail(index: number, error: Error): void {
-    if (OUTAGES.some((outage) => error instanceof outage)) this.outage = error;
-    this.failures.push({ index, error });
-  }
-
-  private leave(bytes: number): void {
-    this.inFlight--;
-    this.bytesInFlight -= bytes;
-    if (this.onOneLess.length === 0) return;
-    const waiting = this.onOneLess;
-    this.onOneLess = [];
-    for (const resume of waiting) resume();
-  }
-}
-
-/** What a job meets that has waited for the broker in vain. */
-const OUTAGES = [BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError];
 
 async function refuseWrongArgs(job: Job, argsClass: Class): Promise<void> {
   const checked = await checkArgs(argsClass, job.args);
   if ('problems' in checked) throw new InvalidJobArgsError(job.name, checked.problems);
 }
 
-function outgoingOf({ job: { id, partition, queue }, body }: PreparedJob): OutgoingJob {
-  return { id, partition, queue, body };
+function isKeyed({ queueKey, executionKey }: Job): boolean {
+  return queueKey !== undefined || executionKey !== undefined;
 }
 
-function queueOf({ queue, jobClass }: JobDefinition, args: unknown): string {
-  if (typeof queue === 'string') return queue;
-  let found: unknown;
-  try {
-    found = queue(args as never);
-  } catch (thrown) {
-    const shown = thrown instanceof Error ? show(thrown.message) : describe(thrown);
-    throw new InvalidJobDefinitionError(jobClass.name, `its queue function threw ${shown}`, {
-      cause: thrown,
-    });
-  }
-  const problem = problemOfQueueName(found);
-  if (problem === undefined) return found as string;
-  throw new InvalidJobDefinitionError(
-    jobClass.name,
-    `its queue function returned ${describe(found)}: ${problem}`,
-  );
+function outgoingOf({ job: { id, partition, queue }, body }: PreparedJob): OutgoingJob {
+  return { id, partition, queue, body };
 }
 
 /** The options that there are none of. */

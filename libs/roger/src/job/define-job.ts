@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { hasRules } from './args-validation';
 import { InvalidJobDefinitionError } from './errors';
 import type { Class, JobClass, JobDefinition, JobOptions } from './job-definition';
-import { describe, problemOfInstanceName, problemOfJobName, problemOfQueueName } from './names';
+import { describe, problemOfInstanceName, problemOfJobName, problemOfKey, problemOfQueueName } from './names';
 import { nearest } from './nearest';
 import { problemOfRetryLevels } from './retry-levels';
 
@@ -14,6 +14,8 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   name: true,
   queue: true,
   args: true,
+  queueKey: true,
+  executionKey: true,
   retryable: true,
   instance: true,
 };
@@ -54,6 +56,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     problemOfJobName(name) ??
     problemOfInstance(options.instance) ??
     problemOfQueueOption(options.queue) ??
+    problemOfKeyOption('queueKey', options.queueKey) ??
+    problemOfKeyOption('executionKey', options.executionKey) ??
     problemOfArgs(options.args);
   if (problem !== undefined) refuse(problem);
   if (typeof (jobClass.prototype as { perform?: unknown } | undefined)?.perform !== 'function') {
@@ -70,6 +74,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     jobClass,
     queue: options.queue ?? 'default',
     argsClass: options.args,
+    queueKey: options.queueKey,
+    executionKey: options.executionKey,
     retryable: retryable !== false,
     retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
   };
@@ -86,9 +92,6 @@ function optionsOf(jobClass: JobClass): JobOptions {
 
 function refuseUnknownOptions(options: JobOptions, refuse: (problem: string) => never): void {
   for (const key of Object.keys(options)) {
-    if (key === 'queueKey' || key === 'executionKey') {
-      refuse(`${key} is not enforced by this version; leave it out rather than trust it`);
-    }
     if (!Object.hasOwn(OPTION_NAMES, key)) {
       refuse(`unknown option ${describe(key)}${nearest(key, Object.keys(OPTION_NAMES))}`);
     }
@@ -97,6 +100,14 @@ function refuseUnknownOptions(options: JobOptions, refuse: (problem: string) => 
 
 function problemOfInstance(instance: unknown): string | undefined {
   return instance === undefined ? undefined : problemOfInstanceName(instance);
+}
+
+function problemOfKeyOption(option: 'queueKey' | 'executionKey', key: unknown): string | undefined {
+  if (key === undefined || typeof key === 'function') return undefined;
+  const problem = problemOfKey(key);
+  return problem === undefined
+    ? undefined
+    : `${option} must be a function of the args, or one key for all: ${problem}`;
 }
 
 function problemOfQueueOption(queue: unknown): string | undefined {

@@ -7,6 +7,7 @@ import {
   describe,
   problemOfJobId,
   problemOfJobName,
+  problemOfKey,
   problemOfPartitionId,
   problemOfQueueName,
 } from './names';
@@ -20,9 +21,21 @@ interface Envelope extends Job {
 }
 
 /** The bytes of a job that begins; so it has the fields of this version and no others. Its args as for {@link encodeJob}. */
-export function encodeNewJob({ id, name, partition, queue, args, attempt, queuedAt }: Job): Buffer {
+export function encodeNewJob(job: Job): Buffer {
+  const { id, name, partition, queue, queueKey, executionKey, args, attempt, queuedAt } = job;
   return Buffer.from(
-    JSON.stringify({ v: WIRE_VERSION, id, name, partition, queue, args, attempt, queuedAt }),
+    JSON.stringify({
+      v: WIRE_VERSION,
+      id,
+      name,
+      partition,
+      queue,
+      queueKey,
+      executionKey,
+      args,
+      attempt,
+      queuedAt,
+    }),
   );
 }
 
@@ -32,6 +45,11 @@ export function encodeNewJob({ id, name, partition, queue, args, attempt, queued
  */
 export function encodeJob(job: Job): Buffer {
   return Buffer.from(JSON.stringify({ v: WIRE_VERSION, ...job }));
+}
+
+/** The same for a job that goes to its ledger, which adds a token of its own when it sends it out. */
+export function encodeForLedger({ ledger: _past, ...job }: Job): Buffer {
+  return encodeJob(job);
 }
 
 /**
@@ -84,8 +102,27 @@ function problemOfEnvelope(value: unknown): string | undefined {
   if (envelope.args === undefined) return 'args are missing';
   if (!isCount(envelope.attempt) || envelope.attempt === 0) return 'attempt is not a positive whole number';
   if (!isCount(envelope.queuedAt)) return 'queuedAt is not a time in milliseconds';
+  const keyProblem = problemOfKeys(envelope);
+  if (keyProblem !== undefined) return keyProblem;
   if (envelope.handedOn !== undefined && !isCount(envelope.handedOn)) return 'handedOn is not a count';
   return undefined;
+}
+
+function problemOfKeys({
+  queueKey,
+  executionKey,
+  ledger,
+}: Partial<Record<keyof Envelope, unknown>>): string | undefined {
+  if (queueKey === undefined && executionKey === undefined) {
+    return ledger === undefined ? undefined : 'it comes from a ledger and has no key';
+  }
+  const problem =
+    (queueKey === undefined ? undefined : problemOfKey(queueKey)) ??
+    (executionKey === undefined ? undefined : problemOfKey(executionKey));
+  if (problem !== undefined || ledger === undefined) return problem;
+  const { state, dispatch } = (ledger ?? {}) as { state?: unknown; dispatch?: unknown };
+  const isToken = typeof state === 'string' && state.length <= 64 && isCount(dispatch) && dispatch > 0;
+  return isToken ? undefined : 'ledger is not a token of a ledger';
 }
 
 function isCount(value: unknown): value is number {

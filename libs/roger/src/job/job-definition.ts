@@ -34,7 +34,13 @@ export interface JobContext {
   /** 1 for the first run, 2 for the first retry, and so on. */
   readonly attempt: number;
   /**
-   * Aborted when the run should end early: its delivery was lost ({@link DeliveryLostError}) or the node shuts down
+   * Grows with every run of a job with a key: write it beside what the job changes, and refuse writes with a smaller
+   * one, and a run that was given up while its process hung can do no harm. Undefined for a job without keys.
+   */
+  readonly fence: number | undefined;
+  /**
+   * Aborted when the run should end early: the job was cancelled ({@link JobCancelledError}), its delivery was lost
+   * ({@link DeliveryLostError}) or the node shuts down
    * and the time to finish is over ({@link ShutdownError}; a run that still ends well within a second counts). What a run
    * comes to after its delivery was lost is not counted.
    */
@@ -84,6 +90,22 @@ export interface JobOptions<Args = never> {
    */
   args?: Class<Args extends object ? Args : object>;
   /**
+   * At most one job with the same queue key exists in a partition: while one is queued, waiting, running or retrying,
+   * `enqueue` of another answers `duplicate` with the id of the first. The key is free when that one is done, buried,
+   * cancelled or purged. A function of the args as `enqueue` was given them, or one key for all; `undefined`: no key.
+   * 1 to 512 characters.
+   * @default none
+   */
+  queueKey?: string | ((args: Args) => string | undefined);
+  /**
+   * Jobs with the same execution key run one after the other within their partition, in the order of their enqueueing,
+   * on whatever node and queue; jobs of other keys are not held up. While a failed one waits for its retry the next has
+   * its turn. A function of the args as `enqueue` was given them, or one key for all; `undefined`: no key. 1 to 512
+   * characters.
+   * @default none
+   */
+  executionKey?: string | ((args: Args) => string | undefined);
+  /**
    * Whether a failed attempt is followed by another: `true` after the module's `retryLevels`, `{ levels }` after its own
    * (whole seconds). After the last level the job is buried. `false`: a failure is reported and the job is over.
    * @default true
@@ -103,6 +125,8 @@ export interface JobDefinition {
   readonly jobClass: JobClass;
   readonly queue: string | ((args: never) => unknown);
   readonly argsClass: Class | undefined;
+  readonly queueKey: string | ((args: never) => unknown) | undefined;
+  readonly executionKey: string | ((args: never) => unknown) | undefined;
   /** Whether a failed attempt is followed by another, or buried after the last one. False: a failure ends the job. */
   readonly retryable: boolean;
   /** Seconds to wait before each retry; undefined: the module's. */

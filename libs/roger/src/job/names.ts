@@ -10,6 +10,9 @@ const INSTANCE_NAME = /^[A-Za-z0-9_.:/-]{1,64}$/;
 /** Job ids are printable ASCII, so that they fit every header, log and file name quoting. */
 const JOB_ID = /^[\x21-\x7e]{1,128}$/;
 
+/** Keys are held in memory and written with every job. */
+const MAX_KEY_LENGTH = 512;
+
 /** Where a job lives: a partition and one of its queues. */
 export interface QueueAddress {
   readonly partition: string;
@@ -44,6 +47,12 @@ export function problemOfInstanceName(name: unknown): string | undefined {
 export function problemOfJobId(id: unknown): string | undefined {
   if (typeof id === 'string' && JOB_ID.test(id)) return undefined;
   return `${describe(id)} is no job id: 1 to 128 printable ASCII characters without spaces`;
+}
+
+/** The problem with a queue key or an execution key, or undefined when it is fine. */
+export function problemOfKey(key: unknown): string | undefined {
+  if (typeof key === 'string' && key.length > 0 && key.length <= MAX_KEY_LENGTH) return undefined;
+  return `${describe(key)} is no key: a text of 1 to ${MAX_KEY_LENGTH} characters`;
 }
 
 /** Shows a value of unknown origin in a message: quoted, bounded, control characters escaped. */

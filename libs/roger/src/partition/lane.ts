@@ -1,10 +1,13 @@
 // Runs the jobs of one queue on this node: at most maxWorkers at once, a few more at hand.
-import Denque from 'denque';
-import { DeliveryLostError, ShutdownError } from '../job/errors';
+import { DeliveryLostError, NotConnectedError, ShutdownError } from '../job/errors';
 import type { QueueAddress } from '../job/names';
-import type { Delivery, DeliveryConsumer, Subscription, Transport } from '../transport';
+import type { Delivery, QueueLane, Transport } from '../transport';
+import type { Outcome } from '../worker/outcome';
 import { Run } from '../worker/run';
-import type { Outcome, Worker } from '../worker/worker';
+import type { RunObserver } from '../worker/run';
+import type { Worker } from '../worker/worker';
+import type { IntakeOwner } from './intake';
+import { Intake } from './intake';
 import { PrefetchPolicy } from './prefetch-policy';
 
 /** Jobs at hand that nobody has begun for this long go back to the queue: another node may be idle. */
@@ -12,29 +15,49 @@ const STALL_MS = 500;
 const STALL_CHECK_MS = 250;
 /** How long an aborted job may take to notice. */
 const ABORT_GRACE_MS = 1_000;
+/** What is at hand when a queue is paused stays so long: to go back and forth would count as failed deliveries. */
+const KEPT_WHILE_PAUSED_MS = 5 * 60 * 1_000;
+/** Jobs of one execution key that are run without asking between, and for about how long. */
+const MAX_CHAIN = 32;
+const FIRST_CHAIN = 8;
+const CHAIN_WORK_MS = 1_000;
 
-/** How many deliveries ended how, on this node, since the lane began. */
+/** Why a lane takes no jobs. */
+export type Hold =
+  /** The queue is paused on all nodes. */
+  | 'paused everywhere'
+  /** The queue is paused on this node. */
+  | 'paused here'
+  /** What was cancelled and paused is not known for sure. */
+  | 'standing unknown';
+
+/** How many jobs ended how, on this node, since the lane began. */
 export type OutcomeCounts = Record<Outcome, number>;
 
-export class Lane implements DeliveryConsumer {
+export class Lane implements IntakeOwner, RunObserver {
   readonly counts: OutcomeCounts = {
     done: 0,
     retried: 0,
     failed: 0,
     buried: 0,
+    cancelled: 0,
     handedOn: 0,
     handedBack: 0,
+    parked: 0,
+    stale: 0,
     lost: 0,
   };
-  /** Why no jobs come at the moment; undefined while they do. */
-  waitingFor: Error | undefined;
-  private readonly running = new Set<Run>();
-  private readonly atHand = new Denque<Delivery>();
+  /** Each with where its delivery came from. */
+  private readonly running = new Map<Run, Intake>();
+  /** By which slots are offered: the express one first. */
+  private readonly intakes: Intake[] = [];
+  private hasExpress = false;
   private readonly policy: PrefetchPolicy;
-  private subscription: Subscription | undefined;
+  private readonly holds = new Set<Hold>();
   private isDraining = false;
   private lastBegunAt = 0;
   private stallTimer: NodeJS.Timeout | undefined;
+  private pauseTimer: NodeJS.Timeout | undefined;
   private onIdle: (() => void) | undefined;
 
   constructor(
@@ -46,12 +69,21 @@ export class Lane implements DeliveryConsumer {
     this.policy = new PrefetchPolicy(maxWorkers);
   }
 
-  start(): void {
-    this.subscription = this.transport.consume(this.address, this.policy.prefetch, this);
+  /** @param holds why it should not take jobs yet */
+  start(holds: readonly Hold[] = []): void {
+    for (const hold of holds) this.holds.add(hold);
+    this.take('normal');
+  }
+
+  /** The queue has an express lane. Safe to repeat. */
+  takeExpress(): void {
+    if (this.hasExpress || this.isDraining || this.intakes.length === 0) return;
+    this.hasExpress = true;
+    this.take('express');
   }
 
   get runs(): readonly Run[] {
-    return [...this.running];
+    return [...this.running.keys()];
   }
 
   get runningCount(): number {
@@ -59,27 +91,88 @@ export class Lane implements DeliveryConsumer {
   }
 
   get atHandCount(): number {
-    return this.atHand.length;
+    return this.intakes.reduce((sum, { atHandCount }) => sum + atHandCount, 0);
   }
 
-  deliver(delivery: Delivery): void {
-    if (this.isDraining || this.running.size >= this.maxWorkers) {
-      this.atHand.push(delivery);
-      this.watchForStall();
+  /** Why no jobs come at the moment; undefined while they do, or could if the queue were not paused. */
+  get waitingFor(): Error | undefined {
+    const reason = this.intakes.find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
+    return reason ?? (this.holds.has('standing unknown') ? UNKNOWN_STANDING : undefined);
+  }
+
+  get isPaused(): boolean {
+    return this.holds.has('paused everywhere') || this.holds.has('paused here');
+  }
+
+  // --- holds
+
+  hold(why: Hold): void {
+    if (this.holds.has(why) || this.isDraining) return;
+    this.holds.add(why);
+    this.adjustPrefetch();
+    // Others may have them at once. Where the whole cluster is paused nobody may, so they stay for a while.
+    if (why === 'paused everywhere') {
+      clearTimeout(this.pauseTimer);
+      this.pauseTimer = setTimeout(() => {
+        this.handBackWaiting();
+      }, KEPT_WHILE_PAUSED_MS).unref();
     } else {
-      this.begin(delivery);
+      this.handBackWaiting();
     }
   }
 
-  lost(detail: string): void {
-    this.atHand.clear();
-    const reason = new DeliveryLostError(detail);
-    for (const run of this.running) run.abort(reason);
+  release(why: Hold): void {
+    if (!this.holds.delete(why) || this.holds.size > 0 || this.isDraining) return;
+    clearTimeout(this.pauseTimer);
+    while (this.running.size < this.maxWorkers && this.beginNext());
     this.adjustPrefetch();
   }
 
-  waiting(reason: Error | undefined): void {
-    this.waitingFor = reason;
+  // --- deliveries
+
+  deliver(delivery: Delivery, intake: Intake): void {
+    if (this.isDraining || this.holds.size > 0 || this.running.size >= this.maxWorkers) {
+      // What was on its way when the lane was held counts as at hand.
+      intake.keep(delivery);
+      if (this.holds.size === 0) this.watchForStall();
+      else if (!this.holds.has('paused everywhere')) intake.handBackAll();
+    } else {
+      this.begin(delivery, intake);
+    }
+  }
+
+  lost(intake: Intake, detail: string): void {
+    const reason = new DeliveryLostError(detail);
+    for (const [run, from] of this.running) if (from === intake) run.abort(reason);
+    this.adjustPrefetch();
+  }
+
+  waiting(): void {
+    // It is asked for, not told.
+  }
+
+  /** @returns whether the job runs here, or will next; then it is told to end. */
+  cancel(id: string, reason: string, fence: number | undefined): boolean {
+    let isHere = false;
+    for (const run of this.running.keys()) if (run.cancel(id, reason, fence)) isHere = true;
+    return isHere;
+  }
+
+  // --- what runs are told and tell
+
+  get chain(): number {
+    const { meanMs } = this.policy;
+    if (meanMs === undefined) return FIRST_CHAIN;
+    return Math.max(1, Math.min(MAX_CHAIN, Math.floor(CHAIN_WORK_MS / Math.max(meanMs, 0.01))));
+  }
+
+  get shouldYield(): boolean {
+    return this.isDraining || this.holds.size > 0;
+  }
+
+  onOutcome(outcome: Outcome, durationMs: number): void {
+    this.counts[outcome]++;
+    if (this.policy.record(durationMs)) this.adjustPrefetch();
   }
 
   /**
@@ -89,43 +182,57 @@ export class Lane implements DeliveryConsumer {
   async drain(timeoutMs: number): Promise<void> {
     this.isDraining = true;
     clearTimeout(this.stallTimer);
-    await this.subscription?.stop();
+    clearTimeout(this.pauseTimer);
+    await Promise.all(this.intakes.map((intake) => intake.stop()));
     this.handBackWaiting();
     if (!(await this.idleWithin(timeoutMs))) {
       const reason = new ShutdownError(timeoutMs);
-      for (const run of this.running) run.abort(reason);
+      for (const run of this.running.keys()) run.abort(reason);
       await this.idleWithin(ABORT_GRACE_MS);
     }
-    await this.subscription?.close();
+    await Promise.all(this.intakes.map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
-    for (const run of this.running) run.abort(new DeliveryLostError('the node has shut down'));
+    for (const run of this.running.keys()) run.abort(new DeliveryLostError('the node has shut down'));
   }
 
-  private begin(delivery: Delivery): void {
-    const begunAt = performance.now();
-    this.lastBegunAt = begunAt;
-    const run = new Run(this.address, Date.now());
-    this.running.add(run);
-    void this.worker.run(delivery, run).then((outcome) => {
-      this.end(run, outcome, performance.now() - begunAt);
+  private take(lane: QueueLane): void {
+    const prefetch = this.holds.size > 0 ? 0 : this.policy.prefetch;
+    const intake = new Intake(this.address, prefetch, lane, this.transport, this);
+    if (lane === 'express') this.intakes.unshift(intake);
+    else this.intakes.push(intake);
+  }
+
+  private begin(delivery: Delivery, intake: Intake): void {
+    this.lastBegunAt = performance.now();
+    const run = new Run(this.address, Date.now(), this);
+    this.running.set(run, intake);
+    void this.worker.run(delivery, run).then(() => {
+      this.end(run);
     });
   }
 
-  private end(run: Run, outcome: Outcome, durationMs: number): void {
+  private end(run: Run): void {
     this.running.delete(run);
-    this.counts[outcome]++;
-    if (this.policy.record(durationMs) || run.wasLost()) this.adjustPrefetch();
+    if (run.wasLost()) this.adjustPrefetch();
     if (this.running.size === 0) this.onIdle?.();
-    if (this.isDraining) return;
-    const next = this.atHand.shift();
-    if (next !== undefined) this.begin(next);
+    if (!this.isDraining && this.holds.size === 0) this.beginNext();
+  }
+
+  private beginNext(): boolean {
+    for (const intake of this.intakes) {
+      const delivery = intake.next();
+      if (delivery === undefined) continue;
+      this.begin(delivery, intake);
+      return true;
+    }
+    return false;
   }
 
   private watchForStall(): void {
     if (this.stallTimer !== undefined || this.isDraining) return;
     this.stallTimer = setTimeout(() => {
       this.stallTimer = undefined;
-      if (this.atHand.isEmpty()) return;
+      if (this.atHandCount === 0 || this.holds.size > 0) return;
       const idleMs = performance.now() - this.lastBegunAt;
       if (idleMs < STALL_MS) {
         this.watchForStall();
@@ -140,16 +247,16 @@ export class Lane implements DeliveryConsumer {
 
   /** A lost run still takes a worker, but no longer a place among the unsettled. */
   private adjustPrefetch(): void {
-    const lost = this.runs.filter((run) => run.wasLost()).length;
-    this.subscription?.setPrefetch(Math.max(0, this.policy.prefetch - lost));
+    const wanted = this.holds.size > 0 ? 0 : this.policy.prefetch;
+    for (const intake of this.intakes) {
+      let lost = 0;
+      for (const [run, from] of this.running) if (from === intake && run.wasLost()) lost++;
+      intake.setPrefetch(Math.max(0, wanted - lost));
+    }
   }
 
   private handBackWaiting(): void {
-    for (;;) {
-      const delivery = this.atHand.shift();
-      if (delivery === undefined) return;
-      delivery.settle({ kind: 'handBack' });
-    }
+    for (const intake of this.intakes) intake.handBackAll();
   }
 
   private async idleWithin(timeoutMs: number): Promise<boolean> {
@@ -167,3 +274,5 @@ export class Lane implements DeliveryConsumer {
     return isIdle;
   }
 }
+
+const UNKNOWN_STANDING = new NotConnectedError(new Error('what was cancelled and paused is being asked for'));

@@ -18,7 +18,8 @@ const SIZES = [0, 8, 16, 32, 64, 125, MAX_BUFFER];
  * what it gets at 250. Slow jobs need none.
  */
 export class PrefetchPolicy {
-  private meanMs: number | undefined;
+  /** How long jobs take, about; undefined before the first has ended. */
+  meanMs: number | undefined;
   private samples = 0;
   private bufferSize = 0;
 

@@ -40,6 +40,8 @@ export interface WorkerCallbacks<State = unknown> {
   afterRun?(event: AfterRunEvent<State>): unknown;
   /** After an attempt that failed, with what comes next. */
   onError?(event: ErrorEvent<State>): unknown;
+  /** When a job was cancelled: before it began (then without `state`), or when it has ended at the word of its signal. */
+  onCancel?(event: CancelEvent<State>): unknown;
   /** When a job is put among the buried: its last attempt failed, or it could not be understood (then without `job`). */
   onBuried?(event: BuriedEvent<State>): unknown;
 }
@@ -60,6 +62,13 @@ export interface ErrorEvent<State = unknown> {
   readonly job: Job;
   readonly error: Error;
   readonly next: AfterFailure;
+  readonly state: State | undefined;
+}
+
+export interface CancelEvent<State = unknown> {
+  readonly job: Job;
+  /** What was said to `cancelJob`; `''` when nothing was. */
+  readonly reason: string;
   readonly state: State | undefined;
 }
 
@@ -109,6 +118,12 @@ export class CallbackChain {
   async onError(event: Omit<ErrorEvent, 'state'>, states: CallbackStates): Promise<void> {
     for (const provider of this.providers) {
       await this.guard('onError', () => provider.onError?.({ ...event, state: states.get(provider) }));
+    }
+  }
+
+  async onCancel(event: Omit<CancelEvent, 'state'>, states: CallbackStates = NO_STATES): Promise<void> {
+    for (const provider of this.providers) {
+      await this.guard('onCancel', () => provider.onCancel?.({ ...event, state: states.get(provider) }));
     }
   }
 

@@ -1,0 +1,76 @@
+// What a lane takes from one of its queue's two lanes: the subscription, and what is at hand and not begun.
+import Denque from 'denque';
+import type { QueueAddress } from '../job/names';
+import type { Delivery, DeliveryConsumer, QueueLane, Subscription, Transport } from '../transport';
+
+/** Whoever runs what an intake takes. */
+export interface IntakeOwner {
+  deliver(delivery: Delivery, intake: Intake): void;
+  lost(intake: Intake, detail: string): void;
+  /** {@link Intake.waitingFor} has changed. */
+  waiting(): void;
+}
+
+export class Intake implements DeliveryConsumer {
+  /** Why no jobs come at the moment; undefined while they do. */
+  waitingFor: Error | undefined;
+  private readonly atHand = new Denque<Delivery>();
+  private readonly subscription: Subscription;
+
+  constructor(
+    address: QueueAddress,
+    prefetch: number,
+    lane: QueueLane,
+    transport: Transport,
+    private readonly owner: IntakeOwner,
+  ) {
+    this.subscription = transport.consume(address, prefetch, this, lane);
+  }
+
+  get atHandCount(): number {
+    return this.atHand.length;
+  }
+
+  deliver(delivery: Delivery): void {
+    this.owner.deliver(delivery, this);
+  }
+
+  lost(detail: string): void {
+    this.atHand.clear();
+    this.owner.lost(this, detail);
+  }
+
+  waiting(reason: Error | undefined): void {
+    this.waitingFor = reason;
+    this.owner.waiting();
+  }
+
+  /** To be begun later. */
+  keep(delivery: Delivery): void {
+    this.atHand.push(delivery);
+  }
+
+  next(): Delivery | undefined {
+    return this.atHand.shift();
+  }
+
+  handBackAll(): void {
+    for (;;) {
+      const delivery = this.atHand.shift();
+      if (delivery === undefined) return;
+      delivery.settle({ kind: 'handBack' });
+    }
+  }
+
+  setPrefetch(prefetch: number): void {
+    this.subscription.setPrefetch(prefetch);
+  }
+
+  stop(): Promise<void> {
+    return this.subscription.stop();
+  }
+
+  close(): Promise<void> {
+    return this.subscription.close();
+  }
+}

@@ -1,0 +1,191 @@
+// The life of a delivered job with a key: claim it from its ledger, run it and those granted with it, settle, acknowledge.
+import { performance } from 'node:perf_hooks';
+import { RogerClosedError } from '../job/errors';
+import type { Job } from '../job/job';
+import { decodeJob, encodeForLedger } from '../job/job-codec';
+import type { RogerLog } from '../job/log';
+import type { Claimed, Grant, SettledAs } from '../ledger/ledgers';
+import type { Delivery } from '../transport';
+import type { Attempts, End } from './attempts';
+import { outcomeOf } from './end-outcome';
+import type { Run } from './run';
+
+/** What a worker needs of the ledgers. */
+export interface KeyedJobs {
+  newOwner(): string;
+  claim(job: Job, owner: string, chain: number): Promise<Claimed>;
+  park(job: Job, body: Buffer): Promise<void>;
+  settle(partition: string, id: string, fence: number, outcome: SettledAs): Promise<boolean>;
+  bidFarewell(job: Job): Promise<void>;
+}
+
+/** What was cancelled. */
+export interface Standing {
+  boardOf(
+    partition: string,
+  ): { cancelReason(partition: string, id: string, fence?: number): string | undefined } | undefined;
+  met(partition: string, id: string): void;
+}
+
+export interface KeyedWorkerParts {
+  readonly attempts: Attempts;
+  readonly ledgers: KeyedJobs & Standing;
+  readonly maxJobBytes: number;
+  readonly log: RogerLog;
+}
+
+/** Jobs granted together keep other work from their worker, and what is not settled would be repeated after a crash. */
+const CHAIN_MS = 2_000;
+const ASK_AGAIN_MS = 200;
+
+export class KeyedWorker {
+  private complaint: string | undefined;
+
+  constructor(private readonly parts: KeyedWorkerParts) {}
+
+  async run(delivery: Delivery, run: Run, job: Job): Promise<void> {
+    const { ledgers, attempts } = this.parts;
+    const owner = ledgers.newOwner();
+    const claimed = await this.untilAnswered(
+      () => run.abortReason !== undefined,
+      () => ledgers.claim(job, owner, run.chain),
+    );
+    switch (claimed?.claim) {
+      case undefined:
+        delivery.settle({ kind: 'handBack' });
+        run.end(run.wasLost() ? 'lost' : 'handedBack');
+        return;
+      case 'granted':
+        await this.runGranted(delivery, run, job, claimed);
+        return;
+      case 'stale':
+        delivery.settle({ kind: 'done' });
+        run.end('stale');
+        return;
+      case 'wait':
+        await this.tellAndEnd(delivery, run, () => ledgers.park(job, encodeForLedger(job)));
+        run.end('parked');
+        return;
+      case 'cancelled':
+        await attempts.cancel(job, claimed.reason);
+        await this.tellAndEnd(delivery, run, () => ledgers.bidFarewell(job));
+        run.end('cancelled');
+    }
+  }
+
+  /** The message may only go when the ledger knows: without it the job would be forgotten, and its keys never free. */
+  private async tellAndEnd(delivery: Delivery, run: Run, tell: () => Promise<void>): Promise<void> {
+    const told = await this.untilAnswered(
+      () => run.wasLost(),
+      async () => {
+        await tell();
+        return true;
+      },
+    );
+    delivery.settle({ kind: told === true ? 'done' : 'handBack' });
+  }
+
+  /** The delivered message is the pledge for all of them: it is acknowledged when the last one is settled. */
+  private async runGranted(delivery: Delivery, run: Run, delivered: Job, grant: Grant): Promise<void> {
+    const begunAt = performance.now();
+    const settled: Promise<boolean | undefined>[] = [];
+    const settle = (id: string, outcome: SettledAs): void => {
+      settled.push(
+        this.untilAnswered(
+          () => run.wasLost(),
+          () => this.parts.ledgers.settle(delivered.partition, id, grant.fence, outcome),
+        ),
+      );
+    };
+    run.fence = grant.fence;
+    for (const { id } of grant.jobs) if (id !== delivered.id) run.ahead.add(id);
+    let isDeliveredHandedBack = false;
+    for (const [index, { id, body, cancelled }] of grant.jobs.entries()) {
+      const mustStop = run.shouldYield || performance.now() - begunAt > CHAIN_MS;
+      if (index > 0 && mustStop && cancelled === undefined) {
+        run.ahead.delete(id);
+        settle(id, { kind: 'release' });
+        continue;
+      }
+      const bytes = body ?? delivery.body;
+      const job = body === undefined ? delivered : this.decode(body);
+      const end =
+        job instanceof Error
+          ? await this.parts.attempts.bury(job, bytes, run)
+          : await this.runOne(job, bytes, run, grant.fence, cancelled);
+      run.end(outcomeOf(end));
+      if (end.kind === 'lost') return;
+      if (end.kind !== 'handBack') settle(id, this.outcomeFor(end, body, delivered, delivery));
+      else if (body === undefined) isDeliveredHandedBack = true;
+      else settle(id, { kind: 'release' });
+    }
+    const answers = await Promise.all(settled);
+    const isGivenBack = isDeliveredHandedBack || answers.includes(undefined);
+    delivery.settle({ kind: isGivenBack ? 'handBack' : 'done' });
+  }
+
+  private runOne(
+    job: Job,
+    bytes: Buffer,
+    run: Run,
+    fence: number,
+    cancelled: string | undefined,
+  ): Promise<End> {
+    const { attempts, ledgers } = this.parts;
+    if (run.job !== job) run.next(job);
+    // It may have been cancelled while its grant was on its way.
+    const reason = cancelled ?? ledgers.boardOf(job.partition)?.cancelReason(job.partition, job.id, fence);
+    return reason === undefined ? attempts.attempt(job, bytes, run) : attempts.cancel(job, reason);
+  }
+
+  private outcomeFor(
+    end: Exclude<End, { kind: 'handBack' | 'lost' }>,
+    body: Buffer | undefined,
+    delivered: Job,
+    delivery: Delivery,
+  ): SettledAs {
+    switch (end.kind) {
+      case 'done':
+      case 'failed':
+        return { kind: 'done' };
+      case 'cancelled':
+        return { kind: 'cancelled' };
+      case 'retry': {
+        // From the bytes: the handler had the args in hand and may have changed them.
+        const untouched = decodeJob(body ?? delivery.body, this.parts.maxJobBytes);
+        const changed = encodeForLedger({ ...untouched, ...end.changes });
+        return { kind: 'retry', afterSeconds: end.afterSeconds, body: changed };
+      }
+      case 'bury': {
+        const kept = body ?? encodeForLedger(decodeJob(delivery.body, this.parts.maxJobBytes));
+        return { kind: 'bury', reason: end.reason, body: kept };
+      }
+    }
+  }
+
+  private decode(body: Buffer): Job | Error {
+    try {
+      return decodeJob(body, this.parts.maxJobBytes);
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  /** The ledger will answer some time, and does once what it is asked twice; until then there is nothing to go by. */
+  private async untilAnswered<T>(isOver: () => boolean, ask: () => Promise<T>): Promise<T | undefined> {
+    for (;;) {
+      try {
+        const answer = await ask();
+        this.complaint = undefined;
+        return answer;
+      } catch (error) {
+        if (isOver() || error instanceof RogerClosedError) return undefined;
+        const problem = error instanceof Error ? error.message : String(error);
+        if (problem !== this.complaint) this.parts.log.warn(`A job with a key is held up: ${problem}`);
+        this.complaint = problem;
+        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+        if (isOver()) return undefined;
+      }
+    }
+  }
+}

@@ -1,0 +1,21 @@
+// How jobs end, for whoever counts.
+
+/** How a delivered job ended on this node. */
+export type Outcome =
+  | 'done'
+  /** Failed, to be tried again. */
+  | 'retried'
+  /** Failed, not retryable. */
+  | 'failed'
+  | 'buried'
+  | 'cancelled'
+  /** Unknown on this node: offered to others. */
+  | 'handedOn'
+  /** Given back to its queue without an outcome. */
+  | 'handedBack'
+  /** Its execution key was taken: it waits in line. */
+  | 'parked'
+  /** A copy of a job that was over, or that counts elsewhere. */
+  | 'stale'
+  /** Its delivery was lost while it ran; the outcome is not counted. */
+  | 'lost';
