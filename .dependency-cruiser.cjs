@@ -12,6 +12,7 @@ const storeys = [
   'enqueue/',
   'ledger/',
   'cluster/',
+  'ledger-transport\\.ts$',
   'transport\\.ts$',
   'job/',
 ];
@@ -56,7 +57,10 @@ module.exports = {
       name: 'transports: an adapter knows the port and job/ only',
       severity: 'error',
       from: { path: `${house}transports/([^/]+)/`, pathNot: specs },
-      to: { path: house, pathNot: [`${house}transports/$1/`, `${house}transport\\.ts$`, `${house}job/`] },
+      to: {
+        path: house,
+        pathNot: [`${house}transports/$1/`, `${house}(ledger-)?transport\\.ts$`, `${house}job/`],
+      },
     },
     {
       name: 'transports: only the wiring knows the adapters',

@@ -1,13 +1,13 @@
 // Carries jobs over RabbitMQ: puts connection, topology, publisher and subscriptions together.
 import type { Channel, ChannelModel } from 'amqplib';
 import { BrokerRefusedError, NotConnectedError, QueueFullError, QueueNotFoundError } from '../../job/errors';
-import { CONTENT_TYPE } from '../../job/job-codec';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueLane,
   Subscription,
   Transport,
   TransportState,
@@ -16,8 +16,10 @@ import { BrokerConnection } from './broker-connection';
 import { BrokerNames } from './broker-names';
 import type { RabbitmqConnectionOptions } from './connection-options';
 import { FollowUps } from './follow-ups';
+import { queuedMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
+import { removeMessages } from './queue-removal';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
 import { within } from './time-limit';
 import type { TopologyOptions } from './topology';
@@ -78,14 +80,7 @@ export class RabbitmqTransport implements Transport {
 
   publish(job: OutgoingJob): Promise<void> {
     this.open();
-    const message = {
-      exchange: this.names.jobsExchange,
-      routingKey: this.names.queue(job),
-      messageId: job.id,
-      appId: job.partition,
-      contentType: CONTENT_TYPE,
-      body: job.body,
-    };
+    const message = queuedMessage(this.names, job);
     return this.publisher.publish(message, (error) => this.publishAgain(job, message, error));
   }
 
@@ -93,7 +88,12 @@ export class RabbitmqTransport implements Transport {
     return this.inTime(this.topology.declareQueue(this.controlConnection(), address));
   }
 
-  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
+  consume(
+    address: QueueAddress,
+    prefetch: number,
+    consumer: DeliveryConsumer,
+    lane: QueueLane = 'normal',
+  ): Subscription {
     this.isConsuming = true;
     this.open();
     this.consuming.open();
@@ -107,7 +107,8 @@ export class RabbitmqTransport implements Transport {
       log: this.log,
     });
     const subscription = new RabbitmqSubscription(address, prefetch, consumer, {
-      queueName: this.names.queue(address),
+      queueName: this.names.lane(address, lane),
+      lane,
       connection: this.consuming,
       topology: this.topology,
       followUps,
@@ -118,18 +119,30 @@ export class RabbitmqTransport implements Transport {
     return subscription;
   }
 
-  async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
-    return this.asking(address, async (channel) => {
-      const queue = await channel.checkQueue(this.names.queue(address));
-      const buried = await channel.checkQueue(this.names.buried(address));
-      return { ready: queue.messageCount, consumers: queue.consumerCount, buried: buried.messageCount };
-    });
+  async hasExpressLane(address: QueueAddress): Promise<boolean> {
+    return (await this.expressReady(address)) !== undefined;
   }
 
-  async purge(address: QueueAddress): Promise<number> {
-    const purged = await this.asking(address, (channel) => channel.purgeQueue(this.names.queue(address)));
+  async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
+    // Each on a channel of its own: the broker closes one over a queue that it doesn't have.
+    const [depth, expressReady] = await Promise.all([
+      this.asking(address, async (channel) => {
+        const queue = await channel.checkQueue(this.names.queue(address));
+        const buried = await channel.checkQueue(this.names.buried(address));
+        return { ready: queue.messageCount, consumers: queue.consumerCount, buried: buried.messageCount };
+      }),
+      this.expressReady(address),
+    ]);
+    return depth === undefined ? undefined : { ...depth, ready: depth.ready + (expressReady ?? 0) };
+  }
+
+  async purge(
+    address: QueueAddress,
+    onRemoving?: (bodies: readonly Buffer[]) => Promise<void>,
+  ): Promise<number> {
+    const purged = await this.purgeLane(address, 'normal', onRemoving);
     if (purged === undefined) throw new QueueNotFoundError(address.partition, address.queue);
-    return purged.messageCount;
+    return purged + ((await this.purgeLane(address, 'express', onRemoving)) ?? 0);
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -141,6 +154,27 @@ export class RabbitmqTransport implements Transport {
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
     await Promise.all([this.publishing.close(leftMs()), this.consuming.close(leftMs())]);
+  }
+
+  /** How many jobs wait on the express lane; undefined when there is none. */
+  private expressReady(address: QueueAddress): Promise<number | undefined> {
+    return this.asking(address, async (channel) => {
+      const { messageCount } = await channel.checkQueue(this.names.express(address));
+      return messageCount;
+    });
+  }
+
+  private purgeLane(
+    address: QueueAddress,
+    lane: QueueLane,
+    onRemoving: ((bodies: readonly Buffer[]) => Promise<void>) | undefined,
+  ): Promise<number | undefined> {
+    const queue = this.names.lane(address, lane);
+    return this.asking(address, async (channel) => {
+      if (onRemoving !== undefined) return removeMessages(channel, queue, onRemoving);
+      const { messageCount } = await channel.purgeQueue(queue);
+      return messageCount;
+    });
   }
 
   /** Runs a question about a queue; undefined when the broker has no such queue. */
