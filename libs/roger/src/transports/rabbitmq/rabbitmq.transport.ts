@@ -20,6 +20,7 @@ import { queuedMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { removeMessages } from './queue-removal';
+import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
 import { within } from './time-limit';
 import type { TopologyOptions } from './topology';
@@ -32,8 +33,13 @@ export interface RabbitmqTransportOptions extends TopologyOptions {
   readonly maxBufferedBytes: number;
 }
 
-/** Two connections: under a memory alarm the broker stops reading from who publishes, and acks must still get through. */
+/**
+ * Two connections: under a memory alarm the broker stops reading from who publishes, and acks must still get through.
+ * The ledgers have a third.
+ */
 export class RabbitmqTransport implements Transport {
+  /** The other port, by the same names on the same broker; connects when first used. */
+  readonly ledgers: RabbitmqLedgerTransport;
   private readonly names: BrokerNames;
   private readonly topology: Topology;
   private readonly publishing: BrokerConnection;
@@ -58,6 +64,13 @@ export class RabbitmqTransport implements Transport {
       log,
       (connection) => this.topology.redeclare(connection),
     );
+    this.ledgers = new RabbitmqLedgerTransport({
+      connection: options.connection,
+      timeoutMs: options.enqueueTimeoutMs,
+      names: this.names,
+      topology: this.topology,
+      log,
+    });
   }
 
   describe(): string {
@@ -153,7 +166,11 @@ export class RabbitmqTransport implements Transport {
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
-    await Promise.all([this.publishing.close(leftMs()), this.consuming.close(leftMs())]);
+    await Promise.all([
+      this.publishing.close(leftMs()),
+      this.consuming.close(leftMs()),
+      this.ledgers.closeLedgers(leftMs()),
+    ]);
   }
 
   /** How many jobs wait on the express lane; undefined when there is none. */
