@@ -15,6 +15,9 @@ import { NOT_FOUND, replyCode } from './topology';
 
 /** More in flight gains nothing: the broker's confirms are the limit. */
 const MAX_IN_FLIGHT = 1_000;
+/** How often the oldest of the buried is dropped for one, and the pause after it. */
+const TRIES_TO_BURY = 5;
+const ROOM_MS = 100;
 
 interface Dispatch {
   readonly message: BrokerMessage;
@@ -65,10 +68,22 @@ export class JobDispatcher {
     } catch (error) {
       // A message that came back or was refused has surely not arrived.
       if (error instanceof UnroutableError) await this.declareTarget(job);
-      else if (error instanceof RefusedError && route.kind === 'bury')
-        await this.makeRoom(message.routingKey);
-      else throw error;
-      await this.publish(message);
+      else if (!(error instanceof RefusedError) || route.kind !== 'bury') throw error;
+      await (route.kind === 'bury' ? this.publishMakingRoom(message) : this.publish(message));
+    }
+  }
+
+  /** A full queue takes a message again a moment after its oldest was dropped. */
+  private async publishMakingRoom(message: BrokerMessage): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.publish(message);
+        return;
+      } catch (error) {
+        if (!(error instanceof RefusedError) || tries === TRIES_TO_BURY) throw error;
+      }
+      await makeRoom(await this.connected(), message.routingKey, this.parts.log);
+      await new Promise((resolve) => setTimeout(resolve, ROOM_MS));
     }
   }
 
@@ -180,10 +195,6 @@ export class JobDispatcher {
     const model = await this.connected();
     if (job.route.kind === 'retry') await topology.declareRetryLevel(model, job.route.afterSeconds);
     else await topology.declareQueue(model, job, job.route.kind === 'express' ? 'express' : 'normal');
-  }
-
-  private async makeRoom(buriedQueue: string): Promise<void> {
-    await makeRoom(await this.connected(), buriedQueue, this.parts.log);
   }
 
   private async declareExchanges(model: ChannelModel, failure: Error | undefined): Promise<void> {

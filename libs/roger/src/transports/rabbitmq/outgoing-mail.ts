@@ -44,7 +44,7 @@ export class OutgoingMail {
   /** @returns false when the broker knows no such node. */
   send(nodeId: string, bytes: Buffer): Promise<boolean> {
     return new Promise((resolve) => {
-      const channel = this.confirming.current;
+      const channel = this.isBlocked ? undefined : this.confirming.current;
       if (channel === undefined) {
         resolve(true);
         return;
@@ -79,7 +79,13 @@ export class OutgoingMail {
     this.forgetLetters();
   }
 
+  /** The broker reads nothing from a connection that it blocks: what is sent again and again would pile up here. */
+  private get isBlocked(): boolean {
+    return this.parts.connection.blockedReason !== undefined;
+  }
+
   private publish(exchange: string, routingKey: string, bytes: Buffer, persistent: boolean): void {
+    if (this.isBlocked) return;
     try {
       this.plain.current?.publish(exchange, routingKey, bytes, { persistent });
     } catch {
