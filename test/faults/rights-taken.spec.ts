@@ -72,8 +72,8 @@ test('a producer that may no longer write is told so within its time limit, and 
 }, 120_000);
 
 test.each([
-  ['the jobs exchange', '.*-default'],
-  ['its queues', 'roger.jobs'],
+  ['the jobs exchange', '(-default|-default.buried|roger.buried|roger.buried.notices)$'],
+  ['its queues', 'roger.(jobs|buried)$'],
 ])(
   'a partition that may no longer read %s waits with the reason, and is served when it may',
   async (_, readable) => {

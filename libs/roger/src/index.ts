@@ -1,6 +1,7 @@
 // The public names, one by one.
 export { JobQueue } from './enqueue/job-queue';
-export type { EnqueueFailure, EnqueueManyResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
+export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
+export type { EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
 export { InfoService } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';
@@ -11,6 +12,7 @@ export {
   DeliveryLostError,
   DuplicateJobDefinitionError,
   EnqueueBufferFullError,
+  InvalidArgumentError,
   InvalidEnqueueOptionsError,
   InvalidJobArgsError,
   InvalidJobDefinitionError,
@@ -35,6 +37,7 @@ export {
 } from './job/errors';
 export type { Problem } from './job/errors';
 export type { Job } from './job/job';
+export { KeySet } from './job/key-set';
 export type {
   ArgsOf,
   Class,
@@ -56,6 +59,7 @@ export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
 export { RogerJob } from './nest/roger-job.decorator';
 export { GlobalStateService } from './partition/global-state.service';
+export type { CancelResult, PauseResult } from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';
 export type { PartitionQueues, QueueOptions } from './partition/partition';
 export { PartitionService } from './partition/partition.service';
@@ -73,7 +77,8 @@ export type {
   AfterRunEvent,
   BeforeRunEvent,
   BuriedEvent,
+  CancelEvent,
   ErrorEvent,
   WorkerCallbacks,
 } from './worker/callbacks';
-export type { Outcome } from './worker/worker';
+export type { Outcome } from './worker/outcome';

@@ -6,7 +6,10 @@ import { JobQueue } from './enqueue/job-queue';
 import { InfoService } from './info/info.service';
 import { NodeInfoService } from './info/node-info.service';
 import type { Class } from './job/job-definition';
+import type { Job } from './job/job';
+import { decodeJob } from './job/job-codec';
 import { JobRegistry } from './job/job-registry';
+import { Ledgers } from './ledger/ledgers';
 import { Enhancers } from './nest/enhancers';
 import { Explorer } from './nest/explorer';
 import { HandlerInvoker } from './nest/handler-invoker';
@@ -19,7 +22,6 @@ import { GlobalStateService } from './partition/global-state.service';
 import { PartitionService } from './partition/partition.service';
 import type { RogerModuleOptions, Settings } from './roger.options';
 import { settingsOf } from './roger.options';
-import type { Transport } from './transport';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import { MemoryTransport } from './transports/memory/memory.transport';
 import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
@@ -98,12 +100,22 @@ class Parts {
     const registry = new JobRegistry(instance);
     const callbacks = new CallbackChain(log);
     const { retryLevels, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
-    const worker = new Worker({ registry, callbacks, retryLevels, maxJobBytes, log, logFor: jobLog });
+    const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
+    const ledgers = new Ledgers(transport.ledgers, settings, log, decode);
+    const worker = new Worker({
+      registry,
+      callbacks,
+      ledgers,
+      retryLevels,
+      maxJobBytes,
+      log,
+      logFor: jobLog,
+    });
     const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
 
-    this.jobQueue = new JobQueue({ registry, transport, configured: partitions, maxJobBytes });
-    this.partitions = new PartitionService(partitions, transport, worker, log);
-    this.globalState = new GlobalStateService(transport);
+    this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
+    this.partitions = new PartitionService(partitions, transport, worker, ledgers, log);
+    this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
@@ -111,6 +123,7 @@ class Parts {
       registry,
       callbacks,
       transport,
+      ledgers,
       partitions: this.partitions,
       isWorker: mode === 'worker',
       shutdownTimeoutMs,
@@ -120,7 +133,7 @@ class Parts {
   }
 }
 
-function transportOf(settings: Settings, log: Logger): Transport {
+function transportOf(settings: Settings, log: Logger): RabbitmqTransport | MemoryTransport {
   const { connection } = settings;
   if (connection !== undefined) return new RabbitmqTransport({ ...settings, connection }, log);
   log.warn('No connection is configured: jobs stay in the memory of this process and end with it');

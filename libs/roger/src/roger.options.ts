@@ -4,6 +4,7 @@ import { InvalidOptionsError } from './job/errors';
 import { describe, problemOfPartitionId, problemOfQueueName } from './job/names';
 import { nearest } from './job/nearest';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
+import type { StatePersister } from './ledger/state-persister';
 import type { PartitionQueues } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
@@ -74,6 +75,30 @@ export interface RogerModuleOptions {
    */
   maxJobBytes?: number | undefined;
   /**
+   * Milliseconds within which what asks the ledger of a partition settles: `enqueue` of a job with a key, cancel, pause.
+   * @default 10000
+   */
+  ledgerTimeoutMs?: number | undefined;
+  /**
+   * Jobs that may wait in line for their execution key, per ledger. Beyond it `enqueue` throws LedgerFullError. Each
+   * takes its own size and about half a KiB of the memory of the node that keeps the ledger.
+   * @default 1000000
+   */
+  maxWaitingJobs?: number | undefined;
+  /**
+   * How many ledgers share the partitions (keys, cancels and pauses of each are kept by one). Written down on the broker
+   * at first use; all nodes need the same.
+   * @default 8
+   */
+  ledgerShards?: number | undefined;
+  /**
+   * Keeps the state of the ledgers beside the broker's log, or, in memory, from one life of the process to the next:
+   * a FileStatePersister, or one of your own. It is stored about a second after a change; what a lost log had in that
+   * second is lost with it.
+   * @default the broker's log alone (RabbitStatePersister); in memory none
+   */
+  persister?: StatePersister | undefined;
+  /**
    * The broker in memory, when there is no `connection`. Give two modules of one process the same to let one enqueue for
    * the other.
    * @default one of its own
@@ -94,6 +119,10 @@ export interface Settings {
   readonly enqueueTimeoutMs: number;
   readonly maxBufferedBytes: number;
   readonly maxJobBytes: number;
+  readonly ledgerTimeoutMs: number;
+  readonly maxWaitingJobs: number;
+  readonly ledgerShards: number;
+  readonly persister: StatePersister | undefined;
   readonly memory: MemoryBroker | undefined;
 }
 
@@ -113,6 +142,10 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     enqueueTimeoutMs: options.enqueueTimeoutMs ?? 10_000,
     maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
     maxJobBytes: options.maxJobBytes ?? 256 * 1024,
+    ledgerTimeoutMs: options.ledgerTimeoutMs ?? 10_000,
+    maxWaitingJobs: options.maxWaitingJobs ?? 1_000_000,
+    ledgerShards: options.ledgerShards ?? 8,
+    persister: options.persister,
     memory: options.memory,
   };
 }
@@ -147,6 +180,10 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   enqueueTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
   maxBufferedBytes: wholeNumber(1024, 64 * GIB, 'bytes'),
   maxJobBytes: wholeNumber(256, 16 * 1024 * 1024, 'bytes'),
+  ledgerTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
+  maxWaitingJobs: wholeNumber(0, 100_000_000, 'jobs'),
+  ledgerShards: wholeNumber(1, 64, 'ledgers'),
+  persister: problemsOfPersister,
   memory: (value, path) =>
     value instanceof MemoryBroker
       ? []
@@ -165,6 +202,14 @@ const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
       ? []
       : [{ path, message: `must be an object of TLS settings, not ${describeKind(value)}` }],
 };
+
+function problemsOfPersister(value: unknown, path: string): Problem[] {
+  const methods = (value ?? {}) as Partial<Record<string, unknown>>;
+  const missing = ['init', 'load', 'store'].filter((name) => typeof methods[name] !== 'function');
+  return missing.length === 0
+    ? []
+    : [{ path, message: `has no method ${missing.join(', ')}; a StatePersister has init, load and store` }];
+}
 
 function problemsOfOptions(options: unknown): Problem[] {
   if (!isRecord(options)) {

@@ -97,6 +97,17 @@ export class InvalidEnqueueOptionsError extends RogerError {
   }
 }
 
+/** An argument of a call is wrong: the message names it and says what it has to be. Nothing was done. */
+export class InvalidArgumentError extends RogerError {
+  readonly code = 'ROGER_INVALID_ARGUMENT';
+  constructor(
+    readonly argument: string,
+    readonly problem: string,
+  ) {
+    super(`${argument}: ${problem}`);
+  }
+}
+
 /** The encoded job is larger than `maxJobBytes`. Nothing was enqueued; put the bulk elsewhere and pass its key. */
 export class JobTooLargeError extends RogerError {
   readonly code = 'ROGER_JOB_TOO_LARGE';

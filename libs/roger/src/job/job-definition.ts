@@ -125,8 +125,8 @@ export interface JobDefinition {
   readonly jobClass: JobClass;
   readonly queue: string | ((args: never) => unknown);
   readonly argsClass: Class | undefined;
-  readonly queueKey: string | ((args: never) => unknown) | undefined;
-  readonly executionKey: string | ((args: never) => unknown) | undefined;
+  readonly queueKey?: string | ((args: never) => unknown) | undefined;
+  readonly executionKey?: string | ((args: never) => unknown) | undefined;
   /** Whether a failed attempt is followed by another, or buried after the last one. False: a failure ends the job. */
   readonly retryable: boolean;
   /** Seconds to wait before each retry; undefined: the module's. */

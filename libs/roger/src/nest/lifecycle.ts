@@ -8,6 +8,7 @@ import type {
 import { ModuleRef } from '@nestjs/core';
 import type { ModulesContainer } from '@nestjs/core';
 import type { JobRegistry } from '../job/job-registry';
+import type { Ledgers } from '../ledger/ledgers';
 import type { PartitionService } from '../partition/partition.service';
 import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
@@ -21,6 +22,7 @@ export interface LifecycleParts {
   readonly registry: JobRegistry;
   readonly callbacks: CallbackChain;
   readonly transport: Transport;
+  readonly ledgers: Pick<Ledgers, 'close'>;
   readonly partitions: PartitionService;
   readonly isWorker: boolean;
   readonly shutdownTimeoutMs: number;
@@ -58,7 +60,9 @@ export class Lifecycle
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.parts.transport.close(CLOSE_TIMEOUT_MS);
+    const { ledgers, transport } = this.parts;
+    await ledgers.close(CLOSE_TIMEOUT_MS);
+    await transport.close(CLOSE_TIMEOUT_MS);
   }
 
   /**

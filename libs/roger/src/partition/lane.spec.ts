@@ -8,7 +8,9 @@ import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
 import type { Delivery, DeliveryConsumer, Settlement, Subscription, Transport } from '../transport';
 import { CallbackChain } from '../worker/callbacks';
+import type { WorkerParts } from '../worker/worker';
 import { Worker } from '../worker/worker';
+import type { LedgersOfLanes } from './partition.service';
 import { PartitionService } from './partition.service';
 
 /** A transport that delivers what the test tells it to, within the prefetch, and keeps what it is told. */
@@ -85,6 +87,16 @@ const JOB: Job = {
   queuedAt: 0,
 };
 
+/** Nobody has cancelled or paused anything. */
+const LEDGERS: LedgersOfLanes = {
+  serve: (_partitions, listener) => {
+    listener.onCurrentChange();
+  },
+  isUsed: () => Promise.resolve(false),
+  boardOf: () => NOTHING_SAID,
+};
+const NOTHING_SAID = { isCurrent: true, isPaused: () => false, cancelReason: () => undefined };
+
 class Work {
   perform(): void {
     // The registered `invoke` stands for it.
@@ -130,9 +142,16 @@ class Node {
       maxJobBytes: 10_000,
       log,
       logFor: () => log,
+      ledgers: LEDGERS as unknown as WorkerParts['ledgers'],
     });
     const transport = this.transport as unknown as Transport;
-    this.partitions = new PartitionService({ acme: { default: maxWorkers } }, transport, worker, log);
+    this.partitions = new PartitionService(
+      { acme: { default: maxWorkers } },
+      transport,
+      worker,
+      LEDGERS,
+      log,
+    );
     this.partitions.startAll();
   }
 

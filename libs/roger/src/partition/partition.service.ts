@@ -1,7 +1,9 @@
 // The partitions that this node serves.
 import { UnknownPartitionError } from '../job/errors';
 import type { RogerLog } from '../job/log';
+import type { Ledgers, LedgersListener } from '../ledger/ledgers';
 import type { Transport } from '../transport';
+import type { StandingBoard } from '../ledger/standing-board';
 import type { Worker } from '../worker/worker';
 import type { Lane, OutcomeCounts } from './lane';
 import type { PartitionQueues } from './partition';
@@ -15,7 +17,9 @@ export interface LaneStatus {
   readonly running: number;
   /** Jobs at hand that have not begun. */
   readonly atHand: number;
-  /** How deliveries have ended since the start. */
+  /** Whether it is paused, on all nodes or on this one. */
+  readonly paused: boolean;
+  /** How jobs have ended since the start. */
   readonly counts: Readonly<OutcomeCounts>;
   /** Why no jobs come at the moment; undefined while they do. */
   readonly waitingFor: Error | undefined;
@@ -38,7 +42,7 @@ export interface LaneStatus {
  * }
  * ```
  */
-export class PartitionService {
+export class PartitionService implements LedgersListener {
   private readonly partitions = new Map<string, Partition>();
 
   /** @internal */
@@ -46,6 +50,7 @@ export class PartitionService {
     private readonly configured: Readonly<Record<string, PartitionQueues>>,
     private readonly transport: Transport,
     private readonly worker: Worker,
+    private readonly ledgers: LedgersOfLanes,
     private readonly log: RogerLog,
   ) {}
 
@@ -67,9 +72,32 @@ export class PartitionService {
       maxWorkers: lane.maxWorkers,
       running: lane.runningCount,
       atHand: lane.atHandCount,
+      paused: lane.isPaused,
       counts: { ...lane.counts },
       waitingFor: lane.waitingFor,
     }));
+  }
+
+  /**
+   * Takes no more jobs of the queue on this node, until {@link resume}; running ones end normally, other nodes go on.
+   * Doesn't outlive the process. @throws UnknownPartitionError
+   */
+  pause(partition: string, queue: string): void {
+    this.lane(partition, queue).hold('paused here');
+  }
+
+  /** The same for all queues of a partition. @throws UnknownPartitionError */
+  pauseAll(partition: string): void {
+    for (const lane of this.find(partition).lanes.values()) lane.hold('paused here');
+  }
+
+  /**
+   * Undoes {@link pause} and {@link pauseAll}, for one queue or for all. A queue that is paused on all nodes stays so.
+   * @throws UnknownPartitionError
+   */
+  resume(partition: string, queue?: string): void {
+    const lanes = queue === undefined ? this.find(partition).lanes.values() : [this.lane(partition, queue)];
+    for (const lane of lanes) lane.release('paused here');
   }
 
   /** @internal */
@@ -82,9 +110,12 @@ export class PartitionService {
     for (const [id, queues] of Object.entries(this.configured)) {
       const partition = new Partition(id, queues, this.transport, this.worker);
       this.partitions.set(id, partition);
-      partition.start();
+      // Until it is known what was cancelled and paused, nothing may begin.
+      partition.start(['standing unknown']);
     }
-    if (this.partitions.size > 0) this.log.log(`Serving ${describePartitions(this.configured)}`);
+    if (this.partitions.size === 0) return;
+    this.log.log(`Serving ${describePartitions(this.configured)}`);
+    this.ledgers.serve(this.ids, this);
   }
 
   /** @internal */
@@ -93,12 +124,74 @@ export class PartitionService {
     this.partitions.clear();
   }
 
+  /** @internal */
+  onPauseChange(partition: string, queue: string): void {
+    const lane = this.partitions.get(partition)?.lanes.get(queue);
+    if (lane !== undefined) this.followPause(lane);
+  }
+
+  /** @internal */
+  onCancel(partition: string, id: string, reason: string, fence: number | undefined): boolean {
+    let isHere = false;
+    for (const lane of this.partitions.get(partition)?.lanes.values() ?? []) {
+      if (lane.cancel(id, reason, fence)) isHere = true;
+    }
+    return isHere;
+  }
+
+  /** @internal */
+  onCurrentChange(): void {
+    for (const lane of this.lanes) {
+      const isCurrent = this.ledgers.boardOf(lane.address.partition)?.isCurrent ?? false;
+      if (isCurrent) {
+        this.followPause(lane);
+        void this.followExpress(lane);
+        lane.release('standing unknown');
+      } else {
+        lane.hold('standing unknown');
+      }
+    }
+  }
+
+  /** @internal */
+  onExpress(partition: string, queue: string): void {
+    this.partitions.get(partition)?.lanes.get(queue)?.takeExpress();
+  }
+
+  private followPause(lane: Lane): void {
+    const { partition, queue } = lane.address;
+    const isPaused = this.ledgers.boardOf(partition)?.isPaused(partition, queue) ?? false;
+    if (isPaused) lane.hold('paused everywhere');
+    else lane.release('paused everywhere');
+  }
+
+  /** Whether a queue has an express lane is announced when it gets one; this is for those that had it before. */
+  private async followExpress(lane: Lane): Promise<void> {
+    try {
+      if (!(await this.ledgers.isUsed(lane.address.partition))) return;
+      if (await this.transport.hasExpressLane(lane.address)) lane.takeExpress();
+    } catch {
+      // Not connected: the standing is asked for again then, and this with it.
+    }
+  }
+
+  private lane(partition: string, queue: string): Lane {
+    const lane = this.find(partition).lanes.get(queue);
+    if (lane === undefined) throw new UnknownPartitionError(`${partition}/${queue}`, this.ids);
+    return lane;
+  }
+
   private find(id: string): Partition {
     const partition = this.partitions.get(id);
     if (partition === undefined) throw new UnknownPartitionError(id, this.ids);
     return partition;
   }
 }
+
+/** What lanes need of the ledgers. */
+export type LedgersOfLanes = Pick<Ledgers, 'serve' | 'isUsed'> & {
+  boardOf(partition: string): Pick<StandingBoard, 'isCurrent' | 'isPaused'> | undefined;
+};
 
 const MANY = 10;
 

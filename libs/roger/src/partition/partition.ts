@@ -1,6 +1,7 @@
 // One tenant on this node: its lanes, started and stopped together.
 import type { Transport } from '../transport';
 import type { Worker } from '../worker/worker';
+import type { Hold } from './lane';
 import { Lane } from './lane';
 
 /** The settings of a queue on this node. */
@@ -29,8 +30,8 @@ export class Partition {
     );
   }
 
-  start(): void {
-    for (const lane of this.lanes.values()) lane.start();
+  start(holds: readonly Hold[]): void {
+    for (const lane of this.lanes.values()) lane.start(holds);
   }
 
   async drain(timeoutMs: number): Promise<void> {

@@ -9,7 +9,8 @@ import type { Settlement } from '../transport';
 import type { WorkerCallbacks } from './callbacks';
 import { CallbackChain } from './callbacks';
 import { Run } from './run';
-import type { Outcome } from './worker';
+import type { Outcome } from './outcome';
+import type { WorkerParts } from './worker';
 import { Worker } from './worker';
 
 const JOB: Job = {
@@ -22,6 +23,19 @@ const JOB: Job = {
   queuedAt: 0,
 };
 const ENVELOPE = JSON.parse(encodeJob(JOB).toString()) as object;
+
+const never = (): never => {
+  throw new Error('no ledger is asked for a job without keys');
+};
+const NO_LEDGERS: WorkerParts['ledgers'] = {
+  newOwner: never,
+  claim: never,
+  park: never,
+  settle: never,
+  bidFarewell: never,
+  met: never,
+  boardOf: () => undefined,
+};
 
 class Args {
   @IsInt() n!: number;
@@ -64,18 +78,25 @@ class Bench {
       },
     });
     const parts = { registry, callbacks: this.callbacks, retryLevels: [1, 5], maxJobBytes: 1_000, log };
-    this.worker = new Worker({ ...parts, logFor: () => log });
+    this.worker = new Worker({ ...parts, ledgers: NO_LEDGERS, logFor: () => log });
   }
 
-  run(
-    body: Buffer | string | Job,
-    run = new Run({ partition: 'acme', queue: 'default' }, 0),
-  ): Promise<Outcome> {
+  /** Resolves to the outcome that the run was told. */
+  async run(body: Buffer | string | Job): Promise<Outcome> {
     const bytes = typeof body === 'object' && 'args' in body ? encodeJob(body) : Buffer.from(body);
-    return this.worker.run(
+    const outcomes: Outcome[] = [];
+    const run = new Run({ partition: 'acme', queue: 'default' }, 0, {
+      onOutcome: (outcome) => void outcomes.push(outcome),
+      chain: 1,
+      shouldYield: false,
+    });
+    await this.worker.run(
       { body: bytes, redelivered: false, settle: (settlement) => void this.settlements.push(settlement) },
       run,
     );
+    const [outcome, ...others] = outcomes;
+    if (outcome === undefined || others.length > 0) throw new Error(`${outcomes.length} outcomes`);
+    return outcome;
   }
 
   /** The one settlement. */

@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import { EventEmitter } from 'node:events';
 import { AmqpConnection } from '@golevelup/nestjs-rabbitmq';
 import type { ChannelModel } from 'amqplib';
+import { RogerClosedError } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { RabbitmqConnectionOptions } from './connection-options';
 import { maskUri } from './connection-options';
@@ -18,6 +19,7 @@ interface Events {
   down: [detail: string];
   blocked: [reason: string];
   unblocked: [];
+  closed: [];
 }
 
 /** What amqplib's connection carries that its types leave out. */
@@ -46,7 +48,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   lastFailure: Error | undefined;
 
   constructor(
-    private readonly purpose: 'publishing' | 'consuming',
+    private readonly purpose: 'publishing' | 'consuming' | 'ledger',
     private readonly options: RabbitmqConnectionOptions,
     private readonly log: RogerLog,
   ) {
@@ -103,9 +105,28 @@ export class BrokerConnection extends EventEmitter<Events> {
     });
   }
 
+  /** Resolves when it is up. @throws RogerClosedError when it is closed first */
+  untilUp(): Promise<ChannelModel> {
+    if (this.closed) return Promise.reject(new RogerClosedError());
+    if (this.current !== undefined) return Promise.resolve(this.current);
+    return new Promise((resolve, reject) => {
+      const onUp = (model: ChannelModel): void => {
+        this.off('closed', onClosed);
+        resolve(model);
+      };
+      const onClosed = (): void => {
+        this.off('up', onUp);
+        reject(new RogerClosedError());
+      };
+      this.once('up', onUp);
+      this.once('closed', onClosed);
+    });
+  }
+
   /** Ends the connection within the time; a socket that doesn't answer, or isn't connected yet, is destroyed. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.closed = true;
+    this.emit('closed');
     if (this.amqp === undefined) return;
     const ended = this.amqp.managedConnection.close().catch(() => undefined);
     if (this.current !== undefined) await within(timeoutMs, ended);
@@ -121,7 +142,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     this.lastComplaint = undefined;
     const { version } = internalsOf(connection).serverProperties;
     this.brokerVersion = typeof version === 'string' ? version : 'of unknown version';
-    if (this.purpose === 'publishing') groupWrites(internalsOf(connection).stream);
+    if (this.purpose !== 'consuming') groupWrites(internalsOf(connection).stream);
     this.log.log(`Connected to RabbitMQ ${this.brokerVersion} (${this.purpose})`);
     this.emit('up', connection);
   }

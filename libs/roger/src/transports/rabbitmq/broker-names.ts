@@ -1,5 +1,6 @@
 // What Roger's objects are called on the broker.
 import type { QueueAddress } from '../../job/names';
+import type { QueueLane } from '../../transport';
 
 /** The default exchange routes a message straight to the queue that its routing key names. */
 export const DEFAULT_EXCHANGE = '';
@@ -8,14 +9,31 @@ export const DEFAULT_EXCHANGE = '';
 export class BrokerNames {
   private readonly prefix: string;
   readonly jobsExchange: string;
+  /** Where the broker sends a job that was delivered too often. */
+  readonly buriedExchange: string;
+  /** The queue that tells of such jobs. */
+  readonly buriedNotices: string;
+  /** What all nodes hear. */
+  readonly systemExchange: string;
 
   constructor(namespace: string | undefined) {
     this.prefix = namespace === undefined ? '' : `${namespace}.`;
     this.jobsExchange = `${this.prefix}roger.jobs`;
+    this.buriedExchange = `${this.prefix}roger.buried`;
+    this.buriedNotices = `${this.buriedExchange}.notices`;
+    this.systemExchange = `${this.prefix}roger.system`;
   }
 
   queue({ partition, queue }: QueueAddress): string {
     return `${this.prefix}${partition}-${queue}`;
+  }
+
+  express(address: QueueAddress): string {
+    return `${this.queue(address)}.express`;
+  }
+
+  lane(address: QueueAddress, lane: QueueLane): string {
+    return lane === 'express' ? this.express(address) : this.queue(address);
   }
 
   buried(address: QueueAddress): string {
@@ -25,5 +43,19 @@ export class BrokerNames {
   /** The name of a retry level's exchange and of its queue. */
   retryLevel(seconds: number): string {
     return `${this.prefix}roger.retry.${seconds}`;
+  }
+
+  /** The queue of a node's mail. */
+  node(nodeId: string): string {
+    return `${this.prefix}roger.node.${nodeId}`;
+  }
+
+  /** The queue of the requests to a ledger. */
+  ledger(ledger: number): string {
+    return `${this.prefix}roger.ledger.${ledger}`;
+  }
+
+  ledgerLog(ledger: number): string {
+    return `${this.ledger(ledger)}.log`;
   }
 }

@@ -1,23 +1,17 @@
 // Publishes what follows a delivery: its retry, or its place among the buried. Keeps at it until it is confirmed.
-import { randomUUID } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
-import { CONTENT_TYPE } from '../../job/job-codec';
-import { show } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
-import type { BuriedReason, Settlement } from '../../transport';
+import type { Settlement } from '../../transport';
 import type { BrokerNames } from './broker-names';
-import { DEFAULT_EXCHANGE } from './broker-names';
+import { makeRoom } from './buried-room';
+import { buriedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage, Publisher } from './publisher';
 import { RefusedError, UnroutableError, WithdrawnError } from './publisher';
 import type { Topology } from './topology';
-import { withChannel } from './topology';
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
-/** Headers must fit a frame beside each other; the rest of a stack is in the log. */
-const MAX_STACK_LENGTH = 8_192;
-const MAX_MESSAGE_LENGTH = 2_048;
 
 /** The settlements after which something remains of the job. */
 export type FollowUp = Extract<Settlement, { kind: 'retry' | 'bury' }>;
@@ -75,14 +69,7 @@ export class FollowUps {
     { id, afterSeconds, body }: Extract<Settlement, { kind: 'retry' }>,
     isLost: () => boolean,
   ): Promise<void> {
-    const message: BrokerMessage = {
-      exchange: this.parts.names.retryLevel(afterSeconds),
-      routingKey: this.queueName,
-      messageId: id,
-      appId: this.parts.address.partition,
-      contentType: CONTENT_TYPE,
-      body,
-    };
+    const message = retryMessage(this.parts.names, { ...this.parts.address, id, body }, afterSeconds);
     if (!this.parts.topology.isRetryLevelDeclared(afterSeconds)) await this.declareLevel(afterSeconds);
     await this.publishMending(message, isLost, () => this.declareLevel(afterSeconds));
   }
@@ -92,15 +79,7 @@ export class FollowUps {
     body: Buffer,
     isLost: () => boolean,
   ): Promise<void> {
-    const message: BrokerMessage = {
-      exchange: DEFAULT_EXCHANGE,
-      routingKey: this.parts.names.buried(this.parts.address),
-      messageId: id ?? randomUUID(),
-      appId: this.parts.address.partition,
-      contentType: id === undefined ? 'application/octet-stream' : CONTENT_TYPE,
-      headers: headersOf(reason),
-      body,
-    };
+    const message = buriedMessage(this.parts.names, this.parts.address, id, body, reason);
     await this.publishMending(message, isLost, () =>
       this.onConnection((connection) => this.parts.topology.declareQueue(connection, this.parts.address)),
     );
@@ -125,18 +104,7 @@ export class FollowUps {
 
   private async makeRoom(queue: string, refusal: RefusedError): Promise<void> {
     if (queue !== this.parts.names.buried(this.parts.address)) throw refusal;
-    await this.onConnection((connection) =>
-      withChannel(connection, async (channel) => {
-        const oldest = await channel.get(queue, { noAck: false });
-        if (oldest === false) return;
-        const { messageId } = oldest.properties as { messageId?: unknown };
-        this.parts.log.error(
-          `${queue} is full (maxBuriedQueueSize): its oldest job, ${show(String(messageId))}, is dropped to make room: ` +
-            show(oldest.content.toString('utf8')),
-        );
-        channel.ack(oldest);
-      }),
-    );
+    await this.onConnection((connection) => makeRoom(connection, queue, this.parts.log));
   }
 
   private declareLevel(seconds: number): Promise<void> {
@@ -148,13 +116,4 @@ export class FollowUps {
     if (connection === undefined) throw new Error('not connected');
     await task(connection);
   }
-}
-
-function headersOf({ type, message, stack }: BuriedReason): Record<string, string | number> {
-  return {
-    'x-roger-reason': type,
-    'x-roger-message': message.slice(0, MAX_MESSAGE_LENGTH),
-    ...(stack === undefined ? {} : { 'x-roger-stack': stack.slice(0, MAX_STACK_LENGTH) }),
-    'x-roger-buried-at': Date.now(),
-  };
 }

@@ -448,4 +448,4 @@ export class Publisher {
 }
 
 /** amqplib tells a negative confirm from a lost channel by this text alone. */
-const NACKED = 'message nacked';
+export const NACKED = 'message nacked';

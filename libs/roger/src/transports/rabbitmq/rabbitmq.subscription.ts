@@ -3,7 +3,7 @@ import type { ChannelModel } from 'amqplib';
 import { BrokerRefusedError, NotConnectedError, RogerError } from '../../job/errors';
 import type { QueueAddress } from '../../job/names';
 import type { RogerLog } from '../../job/log';
-import type { DeliveryConsumer, Subscription } from '../../transport';
+import type { DeliveryConsumer, QueueLane, Subscription } from '../../transport';
 import type { BrokerConnection } from './broker-connection';
 import { ConsumingChannel } from './consuming-channel';
 import type { FollowUps } from './follow-ups';
@@ -19,7 +19,9 @@ const WATCH_MS = 10_000;
 const FAREWELL_MS = 3_000;
 
 export interface SubscriptionParts {
+  /** Of the lane. */
   readonly queueName: string;
+  readonly lane: QueueLane;
   readonly connection: BrokerConnection;
   readonly topology: Topology;
   readonly followUps: FollowUps;
@@ -113,7 +115,7 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   private async openChannel(model: ChannelModel): Promise<void> {
-    await this.parts.topology.declareQueue(model, this.address);
+    await this.parts.topology.declareQueue(model, this.address, this.parts.lane);
     if (this.isStopped || this.parts.connection.current !== model) return;
     const channel = new ConsumingChannel(
       await model.createChannel(),
@@ -160,7 +162,7 @@ export class RabbitmqSubscription implements Subscription {
   private async consumeAgain(model: ChannelModel, channel: ConsumingChannel): Promise<void> {
     if (this.isStopped || this.channel !== channel) return;
     try {
-      await this.parts.topology.declareQueue(model, this.address);
+      await this.parts.topology.declareQueue(model, this.address, this.parts.lane);
       await channel.consumeAgain(this.prefetch);
       this.onConsuming();
     } catch (error) {

@@ -1,13 +1,13 @@
 // Carries jobs over RabbitMQ: puts connection, topology, publisher and subscriptions together.
 import type { Channel, ChannelModel } from 'amqplib';
 import { BrokerRefusedError, NotConnectedError, QueueFullError, QueueNotFoundError } from '../../job/errors';
-import { CONTENT_TYPE } from '../../job/job-codec';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueLane,
   Subscription,
   Transport,
   TransportState,
@@ -17,8 +17,11 @@ import { BrokerConnection } from './broker-connection';
 import { BrokerNames } from './broker-names';
 import type { RabbitmqConnectionOptions } from './connection-options';
 import { FollowUps } from './follow-ups';
+import { queuedMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
+import { removeMessages } from './queue-removal';
+import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
 import { within } from './time-limit';
 import type { TopologyOptions } from './topology';
@@ -31,8 +34,13 @@ export interface RabbitmqTransportOptions extends TopologyOptions {
   readonly maxBufferedBytes: number;
 }
 
-/** Two connections: under a memory alarm the broker stops reading from who publishes, and acks must still get through. */
+/**
+ * Two connections: under a memory alarm the broker stops reading from who publishes, and acks must still get through.
+ * The ledgers have a third.
+ */
 export class RabbitmqTransport implements Transport {
+  /** The other port, by the same names on the same broker; connects when first used. */
+  readonly ledgers: RabbitmqLedgerTransport;
   private readonly names: BrokerNames;
   private readonly topology: Topology;
   private readonly publishing: BrokerConnection;
@@ -57,6 +65,13 @@ export class RabbitmqTransport implements Transport {
       log,
       (connection) => this.topology.redeclare(connection),
     );
+    this.ledgers = new RabbitmqLedgerTransport({
+      connection: options.connection,
+      timeoutMs: options.enqueueTimeoutMs,
+      names: this.names,
+      topology: this.topology,
+      log,
+    });
   }
 
   describe(): string {
@@ -83,14 +98,7 @@ export class RabbitmqTransport implements Transport {
 
   publish(job: OutgoingJob, whenFull: WhenFull = 'refuse'): Promise<void> {
     this.open();
-    const message = {
-      exchange: this.names.jobsExchange,
-      routingKey: this.names.queue(job),
-      messageId: job.id,
-      appId: job.partition,
-      contentType: CONTENT_TYPE,
-      body: job.body,
-    };
+    const message = queuedMessage(this.names, job);
     return this.publisher.publish(message, whenFull, (error) =>
       this.publishAgain(job, message, error, whenFull),
     );
@@ -100,7 +108,12 @@ export class RabbitmqTransport implements Transport {
     return this.inTime(this.topology.declareQueue(this.controlConnection(), address));
   }
 
-  consume(address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
+  consume(
+    address: QueueAddress,
+    prefetch: number,
+    consumer: DeliveryConsumer,
+    lane: QueueLane = 'normal',
+  ): Subscription {
     this.isConsuming = true;
     this.open();
     this.consuming.open();
@@ -114,7 +127,8 @@ export class RabbitmqTransport implements Transport {
       log: this.log,
     });
     const subscription = new RabbitmqSubscription(address, prefetch, consumer, {
-      queueName: this.names.queue(address),
+      queueName: this.names.lane(address, lane),
+      lane,
       connection: this.consuming,
       topology: this.topology,
       followUps,
@@ -125,18 +139,30 @@ export class RabbitmqTransport implements Transport {
     return subscription;
   }
 
-  async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
-    return this.asking(address, async (channel) => {
-      const queue = await channel.checkQueue(this.names.queue(address));
-      const buried = await channel.checkQueue(this.names.buried(address));
-      return { ready: queue.messageCount, consumers: queue.consumerCount, buried: buried.messageCount };
-    });
+  async hasExpressLane(address: QueueAddress): Promise<boolean> {
+    return (await this.expressReady(address)) !== undefined;
   }
 
-  async purge(address: QueueAddress): Promise<number> {
-    const purged = await this.asking(address, (channel) => channel.purgeQueue(this.names.queue(address)));
+  async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
+    // Each on a channel of its own: the broker closes one over a queue that it doesn't have.
+    const [depth, expressReady] = await Promise.all([
+      this.asking(address, async (channel) => {
+        const queue = await channel.checkQueue(this.names.queue(address));
+        const buried = await channel.checkQueue(this.names.buried(address));
+        return { ready: queue.messageCount, consumers: queue.consumerCount, buried: buried.messageCount };
+      }),
+      this.expressReady(address),
+    ]);
+    return depth === undefined ? undefined : { ...depth, ready: depth.ready + (expressReady ?? 0) };
+  }
+
+  async purge(
+    address: QueueAddress,
+    onRemoving?: (bodies: readonly Buffer[]) => Promise<void>,
+  ): Promise<number> {
+    const purged = await this.purgeLane(address, 'normal', onRemoving);
     if (purged === undefined) throw new QueueNotFoundError(address.partition, address.queue);
-    return purged.messageCount;
+    return purged + ((await this.purgeLane(address, 'express', onRemoving)) ?? 0);
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -147,7 +173,32 @@ export class RabbitmqTransport implements Transport {
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
-    await Promise.all([this.publishing.close(leftMs()), this.consuming.close(leftMs())]);
+    await Promise.all([
+      this.publishing.close(leftMs()),
+      this.consuming.close(leftMs()),
+      this.ledgers.closeLedgers(leftMs()),
+    ]);
+  }
+
+  /** How many jobs wait on the express lane; undefined when there is none. */
+  private expressReady(address: QueueAddress): Promise<number | undefined> {
+    return this.asking(address, async (channel) => {
+      const { messageCount } = await channel.checkQueue(this.names.express(address));
+      return messageCount;
+    });
+  }
+
+  private purgeLane(
+    address: QueueAddress,
+    lane: QueueLane,
+    onRemoving: ((bodies: readonly Buffer[]) => Promise<void>) | undefined,
+  ): Promise<number | undefined> {
+    const queue = this.names.lane(address, lane);
+    return this.asking(address, async (channel) => {
+      if (onRemoving !== undefined) return removeMessages(channel, queue, onRemoving);
+      const { messageCount } = await channel.purgeQueue(queue);
+      return messageCount;
+    });
   }
 
   /** Runs a question about a queue; undefined when the broker has no such queue. */

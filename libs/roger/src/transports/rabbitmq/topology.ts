@@ -2,11 +2,15 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { BrokerRefusedError, RogerError, TopologyMismatchError } from '../../job/errors';
 import type { QueueAddress } from '../../job/names';
+import type { QueueLane } from '../../transport';
 import type { BrokerNames } from './broker-names';
-import { DEFAULT_EXCHANGE } from './broker-names';
 
 /** Where the limit must not bite: RabbitMQ 4 puts 20 on queues that say nothing, and 3.10 takes no "unlimited". */
 const PRACTICALLY_UNLIMITED_DELIVERIES = 1_000_000_000;
+/** A request older than this has long been sent again. */
+const REQUEST_TTL_MS = 30_000;
+/** Notices of buried jobs that nobody takes; the jobs themselves are kept elsewhere. */
+const MAX_NOTICES = 100_000;
 const PRECONDITION_FAILED = 406;
 export const ACCESS_REFUSED = 403;
 export const NOT_FOUND = 404;
@@ -21,9 +25,10 @@ export interface TopologyOptions {
  * dies at the wrong moment drops what is on its way between two queues.
  */
 export class Topology {
-  private readonly queues = new Map<string, QueueAddress>();
+  private readonly queues = new Map<string, { readonly address: QueueAddress; readonly lane: QueueLane }>();
   private readonly retryLevels = new Set<number>();
-  private readonly underWay = new Map<string, Promise<unknown>>();
+  /** By connection: what waits on one that is half-open must not hold up another. */
+  private readonly underWay = new WeakMap<ChannelModel, Map<string, Promise<unknown>>>();
 
   constructor(
     private readonly names: BrokerNames,
@@ -31,43 +36,103 @@ export class Topology {
   ) {}
 
   /** @throws TopologyMismatchError, BrokerRefusedError */
-  declareQueue(connection: ChannelModel, address: QueueAddress): Promise<void> {
-    return this.once(`declare ${this.names.queue(address)}`, () => this.declareQueueNow(connection, address));
+  declareQueue(connection: ChannelModel, address: QueueAddress, lane: QueueLane = 'normal'): Promise<void> {
+    return this.once(connection, `declare ${this.names.lane(address, lane)}`, () =>
+      this.declareQueueNow(connection, address, lane),
+    );
   }
 
-  private async declareQueueNow(connection: ChannelModel, address: QueueAddress): Promise<void> {
-    const name = this.names.queue(address);
+  private async declareQueueNow(
+    connection: ChannelModel,
+    address: QueueAddress,
+    lane: QueueLane,
+  ): Promise<void> {
+    const name = this.names.lane(address, lane);
     const buried = this.names.buried(address);
     await withChannel(connection, async (channel) => {
       await this.declareJobsExchange(channel);
-      await naming(
-        `queue ${buried}`,
-        channel.assertQueue(buried, { durable: true, arguments: this.buriedArguments() }),
-      );
-      await naming(
-        `queue ${name}`,
-        channel.assertQueue(name, { durable: true, arguments: this.jobArguments(buried) }),
-      );
-      await naming(`the binding of queue ${name}`, channel.bindQueue(name, this.names.jobsExchange, name));
+      await this.declareBuried(channel, buried);
+      await declareQuorumQueue(channel, name, this.jobArguments(buried));
+      // The default exchange leads to an express lane.
+      if (lane === 'normal') await bind(channel, name, this.names.jobsExchange, name);
     });
-    this.queues.set(name, address);
+    this.queues.set(name, { address, lane });
+  }
+
+  /** What the broker buries goes to its queue, and a copy to whoever watches. */
+  private async declareBuried(channel: Channel, buried: string): Promise<void> {
+    await declareQuorumQueue(channel, buried, this.buriedArguments());
+    await this.declareNoticesOn(channel);
+    for (const queue of [buried, this.names.buriedNotices]) {
+      await bind(channel, queue, this.names.buriedExchange, buried);
+    }
+  }
+
+  private async declareNoticesOn(channel: Channel): Promise<void> {
+    await declareExchange(channel, this.names.buriedExchange, 'direct');
+    await declareQuorumQueue(channel, this.names.buriedNotices, {
+      'x-queue-type': 'quorum',
+      'x-delivery-limit': PRACTICALLY_UNLIMITED_DELIVERIES,
+      // No reject-publish: full, it would stall the dead-lettering of every queue.
+      'x-max-length': MAX_NOTICES,
+    });
+  }
+
+  /** Declares the queue that tells of jobs that the broker has buried. @throws TopologyMismatchError, BrokerRefusedError */
+  declareNotices(connection: ChannelModel): Promise<void> {
+    return this.once(connection, 'declare notices', () =>
+      withChannel(connection, (channel) => this.declareNoticesOn(channel)),
+    );
+  }
+
+  /** @throws TopologyMismatchError, BrokerRefusedError */
+  declareSystemExchange(connection: ChannelModel): Promise<void> {
+    return this.once(connection, 'declare system', () =>
+      withChannel(connection, (channel) => declareExchange(channel, this.names.systemExchange, 'fanout')),
+    );
+  }
+
+  /** Declares a ledger's queue of requests and its log. @throws TopologyMismatchError, BrokerRefusedError */
+  declareLedger(connection: ChannelModel, ledger: number): Promise<void> {
+    return this.once(connection, `declare ledger ${ledger}`, () =>
+      withChannel(connection, async (channel) => {
+        const common = {
+          'x-queue-type': 'quorum',
+          'x-delivery-limit': PRACTICALLY_UNLIMITED_DELIVERIES,
+        };
+        await declareQuorumQueue(channel, this.names.ledger(ledger), {
+          ...common,
+          'x-message-ttl': REQUEST_TTL_MS,
+        });
+        await declareQuorumQueue(channel, this.names.ledgerLog(ledger), {
+          ...common,
+          'x-single-active-consumer': true,
+        });
+      }),
+    );
+  }
+
+  /** @throws BrokerRefusedError */
+  declareJobs(connection: ChannelModel): Promise<void> {
+    return this.once(connection, 'declare jobs', () =>
+      withChannel(connection, (channel) => this.declareJobsExchange(channel)),
+    );
   }
 
   /** @throws TopologyMismatchError, BrokerRefusedError */
   declareRetryLevel(connection: ChannelModel, seconds: number): Promise<void> {
-    return this.once(`declare level ${seconds}`, () => this.declareRetryLevelNow(connection, seconds));
+    return this.once(connection, `declare level ${seconds}`, () =>
+      this.declareRetryLevelNow(connection, seconds),
+    );
   }
 
   private async declareRetryLevelNow(connection: ChannelModel, seconds: number): Promise<void> {
     const name = this.names.retryLevel(seconds);
     await withChannel(connection, async (channel) => {
       await this.declareJobsExchange(channel);
-      await naming(
-        `queue ${name}`,
-        channel.assertQueue(name, { durable: true, arguments: this.retryArguments(seconds) }),
-      );
+      await declareQuorumQueue(channel, name, this.retryArguments(seconds));
       // An exchange before the queue lets a message keep the routing key that leads it home when its time is over.
-      await naming(`exchange ${name}`, channel.assertExchange(name, 'fanout', { durable: true }));
+      await declareExchange(channel, name, 'fanout');
       await channel.bindQueue(name, name, '');
     });
     this.retryLevels.add(seconds);
@@ -79,7 +144,7 @@ export class Topology {
    */
   rebindQueue(connection: ChannelModel, address: QueueAddress): Promise<boolean> {
     const name = this.names.queue(address);
-    return this.once(`bind ${name}`, () => this.rebindQueueNow(connection, name));
+    return this.once(connection, `bind ${name}`, () => this.rebindQueueNow(connection, name));
   }
 
   private async rebindQueueNow(connection: ChannelModel, name: string): Promise<boolean> {
@@ -102,29 +167,30 @@ export class Topology {
   /** Declares again all that this process has declared before: after something was found missing. */
   async redeclare(connection: ChannelModel): Promise<void> {
     await withChannel(connection, (channel) => this.declareJobsExchange(channel));
-    for (const address of this.queues.values()) await this.declareQueue(connection, address);
+    for (const { address, lane } of this.queues.values()) await this.declareQueue(connection, address, lane);
     for (const seconds of this.retryLevels) await this.declareRetryLevel(connection, seconds);
   }
 
   /** A thousand jobs that meet the same missing queue ask for it once: each asking takes a channel. */
-  private async once<T>(what: string, task: () => Promise<T>): Promise<T> {
-    const running = this.underWay.get(what) as Promise<T> | undefined;
+  private async once<T>(connection: ChannelModel, what: string, task: () => Promise<T>): Promise<T> {
+    const underWay = this.underWay.get(connection) ?? new Map<string, Promise<unknown>>();
+    this.underWay.set(connection, underWay);
+    const running = underWay.get(what) as Promise<T> | undefined;
     if (running !== undefined) return running;
-    const started = task().finally(() => this.underWay.delete(what));
-    this.underWay.set(what, started);
+    const started = task().finally(() => underWay.delete(what));
+    underWay.set(what, started);
     return started;
   }
 
-  private async declareJobsExchange(channel: Channel): Promise<void> {
-    const exchange = this.names.jobsExchange;
-    await naming(`exchange ${exchange}`, channel.assertExchange(exchange, 'direct', { durable: true }));
+  private declareJobsExchange(channel: Channel): Promise<void> {
+    return declareExchange(channel, this.names.jobsExchange, 'direct');
   }
 
   private jobArguments(buried: string): Record<string, unknown> {
     return {
       'x-queue-type': 'quorum',
       'x-delivery-limit': this.options.deliveryLimit,
-      'x-dead-letter-exchange': DEFAULT_EXCHANGE,
+      'x-dead-letter-exchange': this.names.buriedExchange,
       'x-dead-letter-routing-key': buried,
       'x-dead-letter-strategy': 'at-least-once',
       'x-overflow': 'reject-publish',
@@ -181,6 +247,18 @@ export async function withChannel<T>(
 /** The AMQP reply code of an error, where it has one. */
 export function replyCode(error: unknown): number | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
+}
+
+function declareExchange(channel: Channel, name: string, type: 'direct' | 'fanout'): Promise<void> {
+  return naming(`exchange ${name}`, channel.assertExchange(name, type, { durable: true }));
+}
+
+function declareQuorumQueue(channel: Channel, name: string, args: Record<string, unknown>): Promise<void> {
+  return naming(`queue ${name}`, channel.assertQueue(name, { durable: true, arguments: args }));
+}
+
+function bind(channel: Channel, queue: string, exchange: string, key: string): Promise<void> {
+  return naming(`the binding of queue ${queue}`, channel.bindQueue(queue, exchange, key));
 }
 
 async function naming(object: string, declaration: Promise<unknown>): Promise<void> {

@@ -1,0 +1,208 @@
+// Publishes the jobs that ledgers send: each once, for whether to repeat a doubtful one is not decided here.
+import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
+import Denque from 'denque';
+import { RogerClosedError } from '../../job/errors';
+import type { DispatchedJob } from '../../ledger-transport';
+import { DispatchDoubtfulError } from '../../ledger-transport';
+import { makeRoom } from './buried-room';
+import { buriedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
+import type { BrokerMessage } from './publisher';
+import { NACKED, RefusedError, UnroutableError } from './publisher';
+import type { LedgerParts } from './ledger-parts';
+import { StandingChannel } from './standing-channel';
+import { within } from './time-limit';
+import { NOT_FOUND, replyCode } from './topology';
+
+/** More in flight gains nothing: the broker's confirms are the limit. */
+const MAX_IN_FLIGHT = 1_000;
+/** How often the oldest of the buried is dropped for one, and the pause after it. */
+const TRIES_TO_BURY = 5;
+const ROOM_MS = 100;
+
+interface Dispatch {
+  readonly message: BrokerMessage;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+  isReturned: boolean;
+}
+
+/** What waits goes out in its order, as soon as there is a connection that takes it. */
+export class JobDispatcher {
+  private readonly channel: StandingChannel<ConfirmChannel>;
+  private readonly waiting = new Denque<Dispatch>();
+  private readonly inFlight = new Set<Dispatch>();
+  private isClosed = false;
+  private onIdle: (() => void) | undefined;
+
+  constructor(private readonly parts: LedgerParts) {
+    const { connection } = parts;
+    this.channel = new StandingChannel<ConfirmChannel>(
+      connection,
+      {
+        purpose: 'Dispatching for ledgers',
+        create: (model) => model.createConfirmChannel(),
+        // A missing exchange costs the channel, and makes all doubtful that is in flight.
+        prepare: (model, failure) => this.declareExchanges(model, failure),
+        begin: (channel) => {
+          this.begin(channel);
+          return Promise.resolve();
+        },
+        onLost: (detail) => {
+          this.onLost(detail);
+        },
+      },
+      parts.log,
+    ).open();
+    connection.on('unblocked', this.pump);
+  }
+
+  /** See the port's `dispatch`. */
+  async dispatch(job: DispatchedJob): Promise<void> {
+    const message = this.messageOf(job);
+    const { route } = job;
+    if (route.kind === 'retry' && !this.parts.topology.isRetryLevelDeclared(route.afterSeconds)) {
+      await this.declareTarget(job);
+    }
+    try {
+      await this.publish(message);
+    } catch (error) {
+      // A message that came back or was refused has surely not arrived.
+      if (error instanceof UnroutableError) await this.declareTarget(job);
+      else if (!(error instanceof RefusedError) || route.kind !== 'bury') throw error;
+      await (route.kind === 'bury' ? this.publishMakingRoom(message) : this.publish(message));
+    }
+  }
+
+  /** A full queue takes a message again a moment after its oldest was dropped. */
+  private async publishMakingRoom(message: BrokerMessage): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.publish(message);
+        return;
+      } catch (error) {
+        if (!(error instanceof RefusedError) || tries === TRIES_TO_BURY) throw error;
+      }
+      await makeRoom(await this.connected(), message.routingKey, this.parts.log);
+      await new Promise((resolve) => setTimeout(resolve, ROOM_MS));
+    }
+  }
+
+  /** Waits for the confirms of what is in flight; then the rest is told. Never rejects. */
+  async close(timeoutMs: number): Promise<void> {
+    this.isClosed = true;
+    for (const { reject } of this.waiting.toArray()) reject(new RogerClosedError());
+    this.waiting.clear();
+    this.parts.connection.off('unblocked', this.pump);
+    if (this.inFlight.size > 0) {
+      await within(timeoutMs, new Promise<void>((resolve) => (this.onIdle = resolve)));
+    }
+    const closed = this.channel.close();
+    this.onLost('closed');
+    await closed;
+  }
+
+  private publish(message: BrokerMessage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.isClosed) {
+        reject(new RogerClosedError());
+        return;
+      }
+      this.waiting.push({ message, resolve, reject, isReturned: false });
+      this.pump();
+    });
+  }
+
+  private readonly pump = (): void => {
+    while (this.inFlight.size < MAX_IN_FLIGHT && this.parts.connection.blockedReason === undefined) {
+      const channel = this.channel.current;
+      const next = channel === undefined ? undefined : this.waiting.peekFront();
+      if (channel === undefined || next === undefined || !this.send(channel, next)) return;
+      this.waiting.shift();
+    }
+  };
+
+  /** @returns false when the channel is closing and took nothing. */
+  private send(channel: ConfirmChannel, dispatch: Dispatch): boolean {
+    const { exchange, routingKey, messageId, appId, contentType, headers, body } = dispatch.message;
+    const options = { deliveryMode: 2, mandatory: true, messageId, appId, contentType, headers };
+    try {
+      channel.publish(exchange, routingKey, body, options, (error: unknown) => {
+        // Those of a lost channel are told by its loss.
+        if (this.channel.current === channel) this.onConfirm(dispatch, error);
+      });
+    } catch {
+      return false;
+    }
+    this.inFlight.add(dispatch);
+    return true;
+  }
+
+  private onConfirm(dispatch: Dispatch, error: unknown): void {
+    if (!this.inFlight.has(dispatch)) return;
+    if (!(error instanceof Error)) this.settle(dispatch, undefined);
+    else if (error.message === NACKED) this.settle(dispatch, new RefusedError('the broker refused the job'));
+    else this.settle(dispatch, new DispatchDoubtfulError(error));
+    this.pump();
+  }
+
+  private settle(dispatch: Dispatch, failure: Error | undefined): void {
+    this.inFlight.delete(dispatch);
+    if (dispatch.isReturned) dispatch.reject(new UnroutableError('no queue takes the job'));
+    else if (failure === undefined) dispatch.resolve();
+    else dispatch.reject(failure);
+    if (this.inFlight.size === 0) this.onIdle?.();
+  }
+
+  private begin(channel: ConfirmChannel): void {
+    channel.on('return', (message: Message) => {
+      this.onReturn(message);
+    });
+    this.pump();
+  }
+
+  private onReturn({ fields, properties }: Message): void {
+    for (const dispatch of this.inFlight) {
+      const { messageId, routingKey } = dispatch.message;
+      if (!dispatch.isReturned && messageId === properties.messageId && routingKey === fields.routingKey) {
+        dispatch.isReturned = true;
+        return;
+      }
+    }
+  }
+
+  private onLost(detail: string): void {
+    for (const dispatch of this.inFlight) {
+      this.settle(dispatch, new DispatchDoubtfulError(new Error(detail)));
+    }
+  }
+
+  private messageOf(job: DispatchedJob): BrokerMessage {
+    const { names } = this.parts;
+    switch (job.route.kind) {
+      case 'normal':
+        return queuedMessage(names, job);
+      case 'express':
+        return expressMessage(names, job);
+      case 'retry':
+        return retryMessage(names, job, job.route.afterSeconds);
+      case 'bury':
+        return buriedMessage(names, job, job.id, job.body, job.route.reason);
+    }
+  }
+
+  private async declareTarget(job: DispatchedJob): Promise<void> {
+    const { topology } = this.parts;
+    const model = await this.connected();
+    if (job.route.kind === 'retry') await topology.declareRetryLevel(model, job.route.afterSeconds);
+    else await topology.declareQueue(model, job, job.route.kind === 'express' ? 'express' : 'normal');
+  }
+
+  private async declareExchanges(model: ChannelModel, failure: Error | undefined): Promise<void> {
+    if (replyCode(failure) === NOT_FOUND) await this.parts.topology.redeclare(model);
+    else await this.parts.topology.declareJobs(model);
+  }
+
+  private connected(): Promise<ChannelModel> {
+    return this.isClosed ? Promise.reject(new RogerClosedError()) : this.parts.connection.untilUp();
+  }
+}

@@ -1,0 +1,63 @@
+// What a job is as a message, for each place that it can go to.
+import { randomUUID } from 'node:crypto';
+import { CONTENT_TYPE } from '../../job/job-codec';
+import type { QueueAddress } from '../../job/names';
+import type { BuriedReason, OutgoingJob } from '../../transport';
+import type { BrokerNames } from './broker-names';
+import { DEFAULT_EXCHANGE } from './broker-names';
+import type { BrokerMessage } from './publisher';
+
+/** Headers must fit a frame beside each other; the rest of a stack is in the log. */
+const MAX_STACK_LENGTH = 8_192;
+const MAX_MESSAGE_LENGTH = 2_048;
+
+/** To the end of its queue. */
+export function queuedMessage(names: BrokerNames, job: OutgoingJob): BrokerMessage {
+  return messageOf(job, names.jobsExchange, names.queue(job));
+}
+
+/** To its queue's express lane. */
+export function expressMessage(names: BrokerNames, job: OutgoingJob): BrokerMessage {
+  return messageOf(job, DEFAULT_EXCHANGE, names.express(job));
+}
+
+/** To its queue, by a retry level. */
+export function retryMessage(names: BrokerNames, job: OutgoingJob, afterSeconds: number): BrokerMessage {
+  return messageOf(job, names.retryLevel(afterSeconds), names.queue(job));
+}
+
+/** To the buried; without an id it is no job that could be read. */
+export function buriedMessage(
+  names: BrokerNames,
+  address: QueueAddress,
+  id: string | undefined,
+  body: Buffer,
+  reason: BuriedReason,
+): BrokerMessage {
+  return {
+    exchange: DEFAULT_EXCHANGE,
+    routingKey: names.buried(address),
+    messageId: id ?? randomUUID(),
+    appId: address.partition,
+    contentType: id === undefined ? 'application/octet-stream' : CONTENT_TYPE,
+    headers: headersOf(reason),
+    body,
+  };
+}
+
+function messageOf(
+  { id, partition, body }: OutgoingJob,
+  exchange: string,
+  routingKey: string,
+): BrokerMessage {
+  return { exchange, routingKey, messageId: id, appId: partition, contentType: CONTENT_TYPE, body };
+}
+
+function headersOf({ type, message, stack }: BuriedReason): Record<string, string | number> {
+  return {
+    'x-roger-reason': type,
+    'x-roger-message': message.slice(0, MAX_MESSAGE_LENGTH),
+    ...(stack === undefined ? {} : { 'x-roger-stack': stack.slice(0, MAX_STACK_LENGTH) }),
+    'x-roger-buried-at': Date.now(),
+  };
+}
