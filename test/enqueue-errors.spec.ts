@@ -154,7 +154,7 @@ test.each([
       { partition },
     ),
   );
-  for (const batch of batches) expect(await batch).toEqual({ enqueued: 200, failures: [] });
+  for (const batch of batches) expect(await batch).toEqual({ enqueued: 200, duplicates: [], failures: [] });
   expect((await info.queueDepth(partition, 'default'))?.ready).toBe(400);
 });
 
@@ -182,7 +182,7 @@ test('enqueueMany does not keep the buffer from others', async () => {
       over.abort();
     });
   while (!over.signal.aborted) await jobs.enqueue(Idle, { n: 0, text: 'x'.repeat(2_000) }, { partition });
-  expect(await batch).toEqual({ enqueued: 1_000, failures: [] });
+  expect(await batch).toEqual({ enqueued: 1_000, duplicates: [], failures: [] });
 });
 
 test('while the broker stays away, enqueueMany waits one time limit, not one for each filling of the buffer', async () => {
@@ -216,7 +216,7 @@ test('enqueueMany takes a hundred thousand jobs from a generator in bounded memo
     }
   }
   const { enqueued, failures } = await jobs.enqueueMany(Idle, many(), { partition });
-  expect({ enqueued, failures }).toEqual({ enqueued: 100_000, failures: [] });
+  expect({ enqueued, failures }).toEqual({ enqueued: 100_000, duplicates: [], failures: [] });
   expect((await info.queueDepth(partition, 'default'))?.ready).toBe(100_000);
   // All of them at once would take more than 150 MB.
   expect(peak / 1024 / 1024).toBeLessThan(60);

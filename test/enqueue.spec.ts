@@ -474,7 +474,7 @@ describe('enqueueMany', () => {
     ['an async generator', () => later(notes(10))],
   ])('takes %s', async (_what, args) => {
     const { jobs, sent } = await producer();
-    expect(await jobs.enqueueMany(Note, args(), { queue: 'mail' })).toEqual({ enqueued: 10, failures: [] });
+    expect(await jobs.enqueueMany(Note, args(), { queue: 'mail' })).toEqual({ enqueued: 10, duplicates: [], failures: [] });
     expect(await sent('mail')).toBe(10);
   });
 
@@ -482,15 +482,15 @@ describe('enqueueMany', () => {
     const { jobs, sent } = await producer();
     const order = { id: 1, to: { mail: 'a@example.org' }, copies: [] };
     const made = [jobs.create(Note, {}), jobs.create(Ship, order), jobs.create(Note, {}, { queue: 'mail' })];
-    expect(await jobs.enqueueMany(made)).toEqual({ enqueued: 3, failures: [] });
+    expect(await jobs.enqueueMany(made)).toEqual({ enqueued: 3, duplicates: [], failures: [] });
     expect([await sent(), await sent('mail')]).toEqual([2, 1]);
-    expect(await jobs.enqueueMany(later(made))).toEqual({ enqueued: 3, failures: [] });
+    expect(await jobs.enqueueMany(later(made))).toEqual({ enqueued: 3, duplicates: [], failures: [] });
   });
 
   test('of nothing is nothing', async () => {
     const { jobs } = await producer();
-    expect(await jobs.enqueueMany([])).toEqual({ enqueued: 0, failures: [] });
-    expect(await jobs.enqueueMany(Note, [])).toEqual({ enqueued: 0, failures: [] });
+    expect(await jobs.enqueueMany([])).toEqual({ enqueued: 0, duplicates: [], failures: [] });
+    expect(await jobs.enqueueMany(Note, [])).toEqual({ enqueued: 0, duplicates: [], failures: [] });
   });
 
   test('keeps the order', async () => {
@@ -585,7 +585,7 @@ describe('enqueueMany', () => {
         yield { n, text: 'some payload of a usual length, about a hundred bytes in all with the rest of it' };
       }
     }
-    expect(await jobs.enqueueMany(Count, counted())).toEqual({ enqueued: 100_000, failures: [] });
+    expect(await jobs.enqueueMany(Count, counted())).toEqual({ enqueued: 100_000, duplicates: [], failures: [] });
     clearInterval(clock);
     await within('all jobs to run', runs.count(1));
     // One after every thousand jobs.

@@ -101,7 +101,7 @@ test.each([
   await transport.confirm(1);
   expect(transport.underWay).toBe(1_000);
   await confirmAll();
-  expect(await result).toEqual({ enqueued: 2_500, failures: [] });
+  expect(await result).toEqual({ enqueued: 2_500, duplicates: [], failures: [] });
 });
 
 test.each([
@@ -112,7 +112,7 @@ test.each([
   await turns();
   expect(transport.underWay).toBe(16);
   await confirmAll();
-  expect(await result).toEqual({ enqueued: 100, failures: [] });
+  expect(await result).toEqual({ enqueued: 100, duplicates: [], failures: [] });
   expect(transport.most).toBeLessThan(17 * MIB);
 });
 
@@ -133,7 +133,7 @@ test('while the buffer is full, no further jobs are taken; one of ours that ends
   await transport.confirm(1);
   expect(taken).toBe(10);
   await confirmAll();
-  expect(await result).toEqual({ enqueued: 10, failures: [] });
+  expect(await result).toEqual({ enqueued: 10, duplicates: [], failures: [] });
 });
 
 test('a buffer that others have filled does not keep the first job from waiting its turn there', async () => {
@@ -142,7 +142,7 @@ test('a buffer that others have filled does not keep the first job from waiting 
   await turns();
   expect(transport.underWay).toBe(1);
   await confirmAll();
-  expect(await result).toEqual({ enqueued: 3, failures: [] });
+  expect(await result).toEqual({ enqueued: 3, duplicates: [], failures: [] });
 });
 
 test('a job without room is tried again when others of the batch have ended', async () => {
@@ -159,7 +159,7 @@ test('a job without room is tried again when others of the batch have ended', as
   await transport.confirm(1);
   expect(transport.underWay).toBeGreaterThan(1);
   await confirmAll();
-  expect(await result).toEqual({ enqueued: 6, failures: [] });
+  expect(await result).toEqual({ enqueued: 6, duplicates: [], failures: [] });
 });
 
 test('while a job waits for others to end, no further ones are taken: it would not get its turn', async () => {

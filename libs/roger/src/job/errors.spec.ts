@@ -43,11 +43,7 @@ const EXAMPLES: Record<
   NotAJobClassError: [(text) => new errors.NotAJobClassError(text), SHOWN, '@RogerJob()'],
   InvalidJobArgsError: [(text) => new errors.InvalidJobArgsError(text, problems), SHOWN, 'user.tags[2]: a'],
   InvalidEnqueueOptionsError: [() => new errors.InvalidEnqueueOptionsError(problems), 'user.tags[2]: a'],
-  InvalidArgumentError: [
-    (text) => new InvalidArgumentError('queue', text),
-    'ROGER_INVALID_ARGUMENT',
-    'queue: ',
-  ],
+  InvalidArgumentError: [(text) => new errors.InvalidArgumentError('queue', text), 'queue: '],
   JobTooLargeError: [
     (text) => new errors.JobTooLargeError(text, 11, 10),
     SHOWN,
