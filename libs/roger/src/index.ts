@@ -53,6 +53,7 @@ export type { RogerLog } from './job/log';
 export { FileStatePersister } from './ledger/file-state-persister';
 export type { FileStatePersisterOptions } from './ledger/file-state-persister';
 export { MemoryStatePersister } from './ledger/memory-state-persister';
+export { RabbitStatePersister } from './ledger/rabbit-state-persister';
 export type { StatePersister } from './ledger/state-persister';
 export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';

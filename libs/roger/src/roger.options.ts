@@ -4,6 +4,7 @@ import { InvalidOptionsError } from './job/errors';
 import { describe, problemOfPartitionId, problemOfQueueName } from './job/names';
 import { nearest } from './job/nearest';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
+import { RabbitStatePersister } from './ledger/rabbit-state-persister';
 import type { StatePersister } from './ledger/state-persister';
 import type { PartitionQueues } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
@@ -95,7 +96,7 @@ export interface RogerModuleOptions {
    * Keeps the state of the ledgers beside the broker's log, or, in memory, from one life of the process to the next:
    * a FileStatePersister, or one of your own. It is stored about a second after a change; what a lost log had in that
    * second is lost with it.
-   * @default the broker's log alone (RabbitStatePersister); in memory none
+   * @default none (with RabbitMQ the state is the broker's log: RabbitStatePersister)
    */
   persister?: StatePersister | undefined;
   /**
@@ -145,7 +146,8 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     ledgerTimeoutMs: options.ledgerTimeoutMs ?? 10_000,
     maxWaitingJobs: options.maxWaitingJobs ?? 1_000_000,
     ledgerShards: options.ledgerShards ?? 8,
-    persister: options.persister,
+    // The log is kept whatever stands beside it.
+    persister: options.persister instanceof RabbitStatePersister ? undefined : options.persister,
     memory: options.memory,
   };
 }
@@ -216,9 +218,12 @@ function problemsOfOptions(options: unknown): Problem[] {
     return [{ path: '', message: `the options must be an object, not ${describeKind(options)}` }];
   }
   const problems = problemsOfFields(options, CHECKS, '');
-  const { connection, memory } = options as RogerModuleOptions;
+  const { connection, memory, persister } = options as RogerModuleOptions;
   if (connection !== undefined && memory !== undefined) {
     problems.push({ path: 'memory', message: 'leave it out where there is a connection' });
+  }
+  if (connection === undefined && persister instanceof RabbitStatePersister) {
+    problems.push({ path: 'persister', message: 'a RabbitStatePersister needs a connection' });
   }
   return problems;
 }

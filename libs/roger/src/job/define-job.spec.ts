@@ -141,8 +141,16 @@ describe('what is no definition', () => {
     ['levels that get shorter', { retryable: { levels: [5, 1] } }, 'must not get shorter: 5, 1'],
     ['negative levels', { retryable: { levels: [-5] } }, 'not -5'],
     ['an undefined level', { retryable: { levels: [undefined] } }, 'not undefined'],
-    ['a queue key', { queueKey: () => 'x' }, 'queueKey is not enforced by this version'],
-    ['an execution key', { executionKey: () => 'x' }, 'executionKey is not enforced by this version'],
+    [
+      'an empty queue key',
+      { queueKey: '' },
+      'queueKey must be a function of the args, or one key for all: "" is no key',
+    ],
+    [
+      'an execution key that is an object',
+      { executionKey: {} },
+      'executionKey must be a function of the args',
+    ],
     ['a misspelt option', { retriable: false }, 'unknown option "retriable"; did you mean "retryable"?'],
     [
       'an option of something else',

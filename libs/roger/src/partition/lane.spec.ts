@@ -153,6 +153,8 @@ class Node {
       log,
     );
     this.partitions.startAll();
+    // How it began is not what these tests are about.
+    this.transport.asked.length = 0;
   }
 
   get status() {
