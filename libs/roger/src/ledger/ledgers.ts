@@ -75,7 +75,8 @@ export class Ledgers implements Mailbox {
   private listener: LedgersListener | undefined;
   private isReceiving = false;
   private isClosed = false;
-  private trouble: Error | undefined;
+  /** Why nothing is heard of the others at the moment; undefined while it is. */
+  trouble: Error | undefined;
   private hereTimer: NodeJS.Timeout | undefined;
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
   private lastOwner = 0;

@@ -93,6 +93,7 @@ const LEDGERS: LedgersOfLanes = {
     listener.onCurrentChange();
   },
   isUsed: () => Promise.resolve(false),
+  trouble: undefined,
   boardOf: () => NOTHING_SAID,
 };
 const NOTHING_SAID = { isCurrent: true, isPaused: () => false, cancelReason: () => undefined };
