@@ -16,6 +16,8 @@ import type { RecordHead } from './ledger-record';
 import { decodeState, encodeState, partsOf } from './ledger-snapshot';
 import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
+import type { CountReady } from './lost-jobs';
+import { LOOK_MS, LostJobs } from './lost-jobs';
 import type { Operation } from './operation';
 import type { StatePersister } from './state-persister';
 
@@ -33,6 +35,10 @@ const BYTES_TO_SNAPSHOT = 8 * 1024 * 1024;
 /** A broker closes the channel of who holds something for longer than its consumer_timeout, 30 min by default. */
 const SNAPSHOT_MS = 10 * 60 * 1_000;
 const TICK_MS = 60_000;
+/** A keeper to which no request has come for so long makes sure that requests do come. */
+const IDLE_MS = 20_000;
+const PROBE_LATE_MS = 10_000;
+const PROBE = Buffer.from('PROBE');
 /** What only tidies up may wait a little for company. */
 const OWN_OPERATIONS_MS = 5;
 
@@ -46,6 +52,7 @@ export interface KeeperParts {
     { readonly store: StatePersister; readonly id: string; readonly intervalMs: number } | undefined;
   /** Answers what has been applied. */
   readonly reply: (applied: readonly AppliedOperation[]) => void;
+  readonly countReady: CountReady;
   readonly onKeeping: () => void;
   readonly onExpress: (partition: string, queue: string) => void;
 }
@@ -78,8 +85,17 @@ class Term {
   isFlushDue = false;
   ownTimer: NodeJS.Timeout | undefined;
   isChanged = false;
+  /** When a request last came, and when one was last sent by the keeper to see whether any would come. */
+  requestAt = performance.now();
+  probedAt = 0;
+  readonly lostJobs: LostJobs;
 
-  constructor(makeDispatcher: (term: Term) => Dispatcher, makeReader: (term: Term) => LogReader) {
+  constructor(
+    makeDispatcher: (term: Term) => Dispatcher,
+    makeReader: (term: Term) => LogReader,
+    countReady: CountReady,
+  ) {
+    this.lostJobs = new LostJobs(countReady);
     this.dispatcher = makeDispatcher(this);
     this.reader = makeReader(this);
   }
@@ -90,6 +106,8 @@ export class Keeper implements LedgerMember {
   private term: Term | undefined;
   private readonly watch: NodeJS.Timeout;
   private lastTickAt = performance.now();
+  private lastLookAt = performance.now();
+  private isLooking = false;
   private lastStoreAt = performance.now();
   private isStoring = false;
 
@@ -113,6 +131,11 @@ export class Keeper implements LedgerMember {
   /** Logs an operation of the keeper's own, when the next requests are logged or a little later. */
   note(operation: Operation): void {
     if (this.term !== undefined) this.noteIn(this.term, operation);
+  }
+
+  /** Takes its place anew: the broker may have forgotten the one that it had. */
+  rejoin(detail: string): void {
+    this.membership.stepDown(detail);
   }
 
   async close(): Promise<void> {
@@ -153,6 +176,11 @@ export class Keeper implements LedgerMember {
   onRequest(request: BrokerMessageToAck): void {
     const { term } = this;
     if (term === undefined) return;
+    term.requestAt = performance.now();
+    if (request.body.equals(PROBE)) {
+      request.ack();
+      return;
+    }
     term.arrived.push(request);
     this.flushSoon(term);
   }
@@ -197,6 +225,7 @@ export class Keeper implements LedgerMember {
           },
           own.nonce,
         ),
+      this.parts.countReady,
     );
     const claim: RecordHead = {
       kind: 'claim',
@@ -358,10 +387,39 @@ export class Keeper implements LedgerMember {
       this.lastTickAt = now;
       this.noteIn(term, { op: 'tick' });
     }
+    this.probe(term, now);
+    if (now - this.lastLookAt >= LOOK_MS && !this.isLooking) void this.lookForLost(term);
     const { persister } = this.parts;
     if (persister !== undefined && term.isChanged && now - this.lastStoreAt >= persister.intervalMs) {
       void this.store(term);
     }
+  }
+
+  /** After a split of the broker's cluster a consumer can be left that the queue has forgotten. */
+  private probe(term: Term, now: number): void {
+    if (term.probedAt > term.requestAt && now - term.probedAt > PROBE_LATE_MS) {
+      if (!this.membership.isBlocked) this.stepDown('requests do not come');
+    } else if (term.probedAt <= term.requestAt && now - term.requestAt > IDLE_MS) {
+      term.probedAt = now;
+      this.parts.transport.request(this.parts.ledger, PROBE);
+    }
+  }
+
+  private async lookForLost(term: Term): Promise<void> {
+    this.isLooking = true;
+    try {
+      const lost = await term.lostJobs.look(term.reader.state, Date.now());
+      if (lost.length > 0 && !term.isOver) {
+        this.parts.log.warn(
+          `Ledger ${this.parts.ledger}: ${lost.length} jobs are not in their queues any more (removed by hand?); their keys are free`,
+        );
+        for (const operation of lost) this.noteIn(term, operation);
+      }
+    } catch {
+      // Not connected, or without the right to look: the next time will tell.
+    }
+    this.lastLookAt = performance.now();
+    this.isLooking = false;
   }
 
   private async store(term: Term): Promise<void> {

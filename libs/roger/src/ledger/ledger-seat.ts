@@ -7,6 +7,7 @@ import type { KeeperParts } from './keeper';
 import { Keeper } from './keeper';
 import { LedgerClient } from './ledger-client';
 import type { AppliedOperation } from './log-reader';
+import type { CountReady } from './lost-jobs';
 import type { Mail } from './mail';
 import type { Reply } from './operation';
 
@@ -20,6 +21,7 @@ export interface LedgerSeatParts {
   readonly maxWaitingJobs: number;
   readonly persister: KeeperParts['persister'];
   readonly trouble: () => Error | undefined;
+  readonly countReady: CountReady;
 }
 
 /** Answers for one asker that go out together. */
@@ -45,6 +47,9 @@ export class LedgerSeat {
       timeoutMs: parts.ledgerTimeoutMs,
       maxBufferedBytes: parts.maxBufferedBytes,
       trouble: parts.trouble,
+      onSilence: () => {
+        if (!this.keeper.isKeeping) this.keeper.rejoin('the ledger does not answer');
+      },
     });
     this.keeper = new Keeper({
       ledger,
@@ -52,6 +57,7 @@ export class LedgerSeat {
       log,
       maxWaitingJobs,
       persister,
+      countReady: parts.countReady,
       reply: (applied) => {
         this.reply(applied);
       },

@@ -1,13 +1,19 @@
 // All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
-import { LedgerFullError, MalformedJobError, NotConnectedError } from '../job/errors';
+import {
+  LedgerFullError,
+  LedgerShardsMismatchError,
+  MalformedJobError,
+  NotConnectedError,
+} from '../job/errors';
 import type { Job } from '../job/job';
 import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
 import type { BrokerMessageToAck, LedgerTransport, Mailbox } from '../ledger-transport';
 import { Announcements } from './announcements';
 import { encodeFrame, Frame } from './frame';
-import type { Answer } from './ledger-client';
+import type { Answer, MakeOperation } from './ledger-client';
 import { LedgerSeat } from './ledger-seat';
+import type { CountReady } from './lost-jobs';
 import type { Mail } from './mail';
 import { isMail } from './mail';
 import type { CancelMet, ClaimReply, EnqueueReply, LedgerOutcome, Operation, Standing } from './operation';
@@ -87,6 +93,7 @@ export class Ledgers implements Mailbox {
     private readonly log: RogerLog,
     /** Reads a job's bytes. @throws MalformedJobError */
     private readonly decode: (body: Buffer) => Job,
+    private readonly countReady: CountReady,
   ) {
     this.announcements = new Announcements(this.nodes, (node) =>
       this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
@@ -381,13 +388,20 @@ export class Ledgers implements Mailbox {
   private fetch(ledger: number): void {
     clearTimeout(this.fetchTimers.get(ledger));
     this.fetchTimers.delete(ledger);
-    this.fetchNow(ledger).catch(() => {
+    this.fetchNow(ledger).catch((error: unknown) => {
       if (this.isClosed || !this.isReceiving) return;
+      if (error instanceof LedgerShardsMismatchError) this.complain(error);
       const timer = setTimeout(() => {
         this.fetch(ledger);
       }, FETCH_AGAIN_MS);
       this.fetchTimers.set(ledger, timer);
     });
+  }
+
+  /** Once, and as the reason why partitions are not served. */
+  private complain(error: Error): void {
+    if (this.trouble?.message !== error.message) this.log.error(error.message);
+    this.trouble = error;
   }
 
   private async fetchNow(ledger: number): Promise<void> {
@@ -401,18 +415,27 @@ export class Ledgers implements Mailbox {
     if (this.isReceiving) board.replace(reply as unknown as Standing);
   }
 
-  private async ask(
-    partition: string,
-    ...rest: Parameters<LedgerSeat['client']['ask']> extends [string, ...infer R] ? R : never
-  ): Promise<Answer> {
+  private async ask(partition: string, make: MakeOperation, bytes?: number): Promise<Answer> {
+    const ledger = this.ledgerOf(partition);
     this.receive();
-    const answer = await this.seat(this.ledgerOf(partition)).client.ask(partition, ...rest);
+    if (!this.seats.has(ledger)) await this.refuseOtherCount(ledger);
+    const answer = await this.seat(ledger).client.ask(partition, make, bytes);
     if (answer.reply['malformed'] === true) {
       throw new Error(
         'The keeper of the ledger does not understand this node: it runs another version of Roger',
       );
     }
     return answer;
+  }
+
+  /** @throws LedgerShardsMismatchError */
+  private async refuseOtherCount(ledger: number): Promise<void> {
+    try {
+      await this.transport.exists(ledger);
+    } catch (error) {
+      // Whatever else it is, the ledger is asked until the time is over.
+      if (error instanceof LedgerShardsMismatchError) throw error;
+    }
   }
 
   private receive(): void {
@@ -443,6 +466,7 @@ export class Ledgers implements Mailbox {
               intervalMs: STORE_INTERVAL_MS,
             },
       trouble: () => this.trouble,
+      countReady: this.countReady,
     });
     this.seats.set(ledger, seat);
     return seat;
