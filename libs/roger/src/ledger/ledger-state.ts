@@ -127,6 +127,8 @@ export class LedgerState {
 
   /** What every node has to hear of an operation; undefined: nothing. */
   changeOf(operation: Operation, reply: Reply): StandingChange | undefined {
+    // It may be anything.
+    if (reply['malformed'] === true) return undefined;
     switch (operation.op) {
       case 'pause':
       case 'resume':

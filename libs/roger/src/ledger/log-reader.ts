@@ -78,7 +78,7 @@ export class LogReader {
     }
     // The claim of who has written the oldest snapshot was trimmed away with all that was before it.
     if (head.kind === 'snapshot' && head.first) this.claimant ??= head.by;
-    if (!this.counts(head.by)) return VOID;
+    if (this.claimant === undefined || !this.counts(head.by)) return VOID;
     if (head.kind === 'snapshot') return this.readSnapshot(head, record.part(0));
     for (let index = 0; index < record.count; index++)
       this.carryOutRequest(record.part(index), head, onApplied);
@@ -196,6 +196,7 @@ function isRequest(head: unknown): boolean {
     typeof node === 'string' &&
     typeof session === 'string' &&
     typeof low === 'number' &&
-    Array.isArray(operations)
+    Array.isArray(operations) &&
+    operations.every((one: unknown) => Array.isArray(one) && typeof one[0] === 'number')
   );
 }
