@@ -172,7 +172,7 @@ describe('a client of a ledger', () => {
     async (replies) => {
       const asked = client.ask('p', () => met('a'));
       await turn();
-      client.take(replies as unknown as Replies, () => '');
+      client.take(replies as Replies, () => '');
       answer([1, { fine: true }, 0]);
       await expect(asked).resolves.toMatchObject({ reply: { fine: true } });
     },
