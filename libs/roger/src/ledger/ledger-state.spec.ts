@@ -224,6 +224,29 @@ describe('a line', () => {
     expect(ledger.isEmpty).toBe(true);
   });
 
+  it('waits for the one that goes on when another of the same grant is given back', () => {
+    const ledger = new Ledger();
+    for (const id of ['a', 'b', 'c']) ledger.enqueue(id, 'k');
+    const { fence } = ledger.claim('a', 1, { chain: 3 }) as Granted;
+    ledger.done('a', fence);
+    ledger.do({ op: 'settle', partition: 'p', id: 'b', fence, outcome: { kind: 'release' } });
+    expect(ledger.sent).toEqual(['a normal 1']);
+    ledger.done('c', fence);
+    expect(ledger.sent.at(-1)).toBe('b express 2');
+  });
+
+  it('has no place for who was cancelled and is given back, and its queue key is free', () => {
+    const ledger = new Ledger();
+    ledger.enqueue('a', 'k');
+    ledger.enqueue('b', 'k', 'u');
+    const { fence } = ledger.claim('a', 1, { chain: 2 }) as Granted;
+    ledger.cancel('b');
+    expect(ledger.enqueue('c', undefined, 'u')).toEqual({ duplicate: 'b' });
+    ledger.do({ op: 'settle', partition: 'p', id: 'b', fence, outcome: { kind: 'release' } });
+    expect(ledger.claim('b', 2)).toEqual({ claim: 'cancelled', reason: 'enough' });
+    expect(ledger.enqueue('c', undefined, 'u')).toEqual({});
+  });
+
   it('refuses to take in a job that a late claim was granted, for its message is still needed', () => {
     const ledger = new Ledger();
     for (const id of ['a', 'b']) ledger.enqueue(id, 'k');
