@@ -476,7 +476,12 @@ class World {
       queueKey: 'u',
       body: 0,
     };
-    const head: RequestHead = { node: 'n', session: `void ${m}`, low: 0, operations: [[1, enqueue]] };
+    const head: RequestHead = {
+      node: 'n',
+      session: `void ${m}`,
+      low: 0,
+      operations: [[100_000 + this.log.length, enqueue]],
+    };
     this.write({ kind: 'requests', by, at: this.at, maxWaitingJobs: 1_000, own: [] }, [
       encodeFrame(head, [`void${m}`]),
     ]);
