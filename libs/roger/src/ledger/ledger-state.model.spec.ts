@@ -482,9 +482,11 @@ class World {
       low: 0,
       operations: [[100_000 + this.log.length, enqueue]],
     };
+    const before = canonical(this.state);
     this.write({ kind: 'requests', by, at: this.at, maxWaitingJobs: 1_000, own: [] }, [
       encodeFrame(head, [`void${m}`]),
     ]);
+    mustBe(canonical(this.state) === before, 'a former keeper changes nothing');
   }
 
   snapshot(): void {
@@ -695,7 +697,7 @@ class World {
       }
       if (operation.op !== 'claim') return;
     }
-    this.firstReplies.set(number, reply);
+    if (number < 100_000) this.firstReplies.set(number, reply);
     this.observeFirst(operation, reply, parts);
   }
 
