@@ -101,9 +101,8 @@ export class LedgerClient {
 
   /** Untrusted. */
   take(replies: Replies, text: (part: number) => string): void {
-    if (!Array.isArray(replies)) return;
     this.silentSince = performance.now();
-    for (const [number, reply, firstPart] of replies) {
+    for (const [number, reply, firstPart] of isReplies(replies) ? replies : []) {
       const question = this.underWay.get(number);
       if (question === undefined) continue;
       this.underWay.delete(number);
@@ -229,4 +228,11 @@ export class LedgerClient {
     clearInterval(this.watch);
     this.watch = undefined;
   }
+}
+
+function isReplies(value: unknown): value is Replies {
+  return (
+    Array.isArray(value) &&
+    value.every((one: unknown) => Array.isArray(one) && typeof one[1] === 'object' && one[1] !== null)
+  );
 }

@@ -70,10 +70,16 @@ function isOutcome(value: unknown): boolean {
     case 'retry':
       return isCount(body) && isCount(afterSeconds) && afterSeconds > 0;
     case 'bury':
-      return isCount(body) && typeof reason === 'object' && reason !== null;
+      return isCount(body) && isReason(reason);
     default:
       return false;
   }
+}
+
+function isReason(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { type, message, stack } = value as Readonly<Record<string, unknown>>;
+  return is('text', type) && is('text', message) && is('text?', stack);
 }
 
 function isCount(value: unknown): value is number {

@@ -54,10 +54,8 @@ export class StandingBoard {
     const pausedBefore = [...this.paused];
     this.cancelled.clear();
     this.paused.clear();
-    const at = performance.now();
-    for (const [partition, id, reason, fence] of cancelled) {
-      this.cancelled.set(keyOf(partition, id, fence), { reason, at });
-    }
+    for (const [partition, id, reason, fence] of cancelled)
+      this.noteCancel(keyOf(partition, id, fence), reason);
     for (const [partition, queue] of paused) this.paused.add(`${partition} ${queue}`);
     while (this.recent[0] !== undefined && this.recent[0].version <= version) this.recent.shift();
     for (const { change } of this.recent) this.note(change);
@@ -103,14 +101,17 @@ export class StandingBoard {
     }
   }
 
+  /** They are in the order of their times. */
+  private noteCancel(key: string, reason: string): void {
+    this.cancelled.delete(key);
+    this.cancelled.set(key, { reason, at: performance.now() });
+  }
+
   private note(change: StandingChange): void {
     const { partition } = change;
     switch (change.kind) {
       case 'cancel':
-        this.cancelled.set(keyOf(partition, change.id, change.fence), {
-          reason: change.reason,
-          at: performance.now(),
-        });
+        this.noteCancel(keyOf(partition, change.id, change.fence), change.reason);
         return;
       case 'met':
         this.cancelled.delete(keyOf(partition, change.id));

@@ -1,5 +1,6 @@
 // A job with a key, as a ledger knows it.
 import type { DispatchRoute } from '../../ledger-transport';
+import type { DispatchToken } from '../operation';
 import type { Lease } from './lease';
 import type { PartitionState } from './partition-state';
 
@@ -18,6 +19,8 @@ export class KeyedJob {
   phase: Phase = 'waiting';
   /** The number of its latest sending; 0: none counts. */
   dispatch = 0;
+  /** What names its message instead, when a state that is gone has sent it: until it is sent anew. */
+  adoptedFrom: DispatchToken | undefined;
   /** Where it was last sent. */
   route: DispatchRoute | undefined;
   /** Its bytes, one per character, as long as nobody else has them. */
