@@ -61,6 +61,8 @@ export class ConsumingChannel {
     private readonly channel: Channel,
     private readonly queueName: string,
     private readonly followUps: FollowUps,
+    /** The broker buries what is given back once more than so often. */
+    private readonly deliveryLimit: number,
     private readonly events: ConsumingChannelEvents,
   ) {
     let reason = new Error('channel closed');
@@ -160,13 +162,14 @@ export class ConsumingChannel {
 
   /** @internal Called by a delivery, once. */
   settle(message: ConsumeMessage, generation: number, settlement: Settlement): void {
-    if (this.isQueueGone && settlement.kind === 'handBack') {
-      // There is no place to go back to; as a retry it comes to the queue that is declared anew.
+    if (this.isLost && !this.isQueueGone) return;
+    if (settlement.kind === 'handBack' && (this.isQueueGone || this.isLastReturn(message))) {
+      // There is no place to go back to (as a retry it comes to the queue that is declared anew), or the broker would
+      // count it among the deliveries that killed their worker, and bury it; a retry is a message that begins anew.
       const id = String(message.properties.messageId);
       void this.followUp(message, generation, { kind: 'retry', id, afterSeconds: 1, body: message.content });
       return;
     }
-    if (this.isLost && !this.isQueueGone) return;
     switch (settlement.kind) {
       case 'done':
         this.acknowledge(message, generation);
@@ -182,6 +185,11 @@ export class ConsumingChannel {
       default:
         void this.followUp(message, generation, settlement);
     }
+  }
+
+  private isLastReturn({ properties }: ConsumeMessage): boolean {
+    const count: unknown = properties.headers?.['x-delivery-count'];
+    return typeof count === 'number' && count >= this.deliveryLimit;
   }
 
   private async followUp(message: ConsumeMessage, generation: number, settlement: FollowUp): Promise<void> {
