@@ -180,6 +180,18 @@ export class LedgerState {
     if (partition.jobs.has(jobId)) return {};
     const holder = queueKey === undefined ? undefined : partition.queueKeys.get(queueKey);
     if (holder !== undefined) return { duplicate: holder.id };
+    const cancel = partition.cancelled.get(jobId);
+    if (cancel !== undefined) {
+      // It was there before the job, which won't run: it takes no key. Whoever meets it tells the callbacks.
+      const job = new KeyedJob(partition, jobId, queue, queueKey, executionKey, ++this.lastPlace);
+      job.body = text(body);
+      job.cancelReason = cancel.reason;
+      partition.jobs.set(jobId, job);
+      partition.cancelled.delete(jobId);
+      this.standingVersion++;
+      this.send(job, NORMAL);
+      return {};
+    }
     const line = executionKey === undefined ? undefined : partition.lineOf(executionKey);
     if (line?.holder !== undefined && this.waitingCount >= maxWaitingJobs) return { full: maxWaitingJobs };
 
