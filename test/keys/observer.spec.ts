@@ -108,7 +108,12 @@ test.each<[what: string, breaks: string[], events: readonly TraceEvent[]]>([
     ['I4'],
     traced(
       ...[asked('a', EXECUTION_KEY), enqueued('a'), asked('b', EXECUTION_KEY), enqueued('b')],
-      ...[run('began', 'a'), run('began', 'b', { fence: 2 }), run('ended', 'a'), run('ended', 'b', { fence: 2 })],
+      ...[
+        run('began', 'a'),
+        run('began', 'b', { fence: 2 }),
+        run('ended', 'a'),
+        run('ended', 'b', { fence: 2 }),
+      ],
     ),
   ],
   [
@@ -157,7 +162,10 @@ test.each<[what: string, breaks: string[], events: readonly TraceEvent[]]>([
     ['I6'],
     traced(
       ...[asked('a', QUEUE_KEY), enqueued('a'), ...lifeOf('a', 1), over],
-      ...[asked('b', { ...QUEUE_KEY, isProbe: true }), ['producer', { what: 'duplicate', id: 'b', of: 'a' }] as const],
+      ...[
+        asked('b', { ...QUEUE_KEY, isProbe: true }),
+        ['producer', { what: 'duplicate', id: 'b', of: 'a' }] as const,
+      ],
     ),
   ],
   [

@@ -25,7 +25,16 @@ const QUEUE_KEYS = 60;
 const EXECUTION_KEYS = 40;
 const PARTITION = 'acme';
 /** The faults come in this order, over and over, so that a short form has some of each. */
-const FAULTS = ['kill', 'kill keeper', 'freeze', 'cut', 'kill', 'freeze keeper', 'kill', 'cut keeper'] as const;
+const FAULTS = [
+  'kill',
+  'kill keeper',
+  'freeze',
+  'cut',
+  'kill',
+  'freeze keeper',
+  'kill',
+  'cut keeper',
+] as const;
 
 const folder = mkdtempSync(join(tmpdir(), 'roger-faults-'));
 const tracePath = join(folder, 'trace');
@@ -61,7 +70,9 @@ afterAll(async () => {
 test(
   'no keyed job is lost, overlaps, comes out of order or leaves a key stuck, whichever process dies, freezes or is cut off',
   async () => {
-    console.log(`seed ${seed} (ROGER_FAULTS_SEED)${process.env['ROGER_FAULTS_KEEP'] ? `, trace ${tracePath}` : ''}`);
+    console.log(
+      `seed ${seed} (ROGER_FAULTS_SEED)${process.env['ROGER_FAULTS_KEEP'] ? `, trace ${tracePath}` : ''}`,
+    );
     await Promise.all(places.map((place) => fill(place)));
     const producing = produce();
     await strikeFor(PLAN.ms);
@@ -126,7 +137,9 @@ async function produce(): Promise<void> {
 
 function orderOne(): void {
   const id = `job-${++jobCount}`;
-  const producers = places.flatMap(({ role, node }) => (role === 'producer' && node !== undefined ? [node] : []));
+  const producers = places.flatMap(({ role, node }) =>
+    role === 'producer' && node !== undefined ? [node] : [],
+  );
   if (producers.length === 0) return;
   // A frozen one is told too, and asks when it wakes.
   const node = chance.one(producers);
@@ -159,9 +172,10 @@ async function strikeFor(ms: number): Promise<void> {
 
 function strike(fault: (typeof FAULTS)[number]): void {
   const target = fault.endsWith('keeper') ? keeper() : undefined;
-  const candidates = target === undefined ? well() : [target];
   // One worker and one producer are left, or nothing would happen to the others.
-  const able = candidates.filter(({ place }) => fault.startsWith('cut') || well(place.role).length > 1);
+  const isAble = ({ place }: { place: Place }): boolean =>
+    fault.startsWith('cut') || well(place.role).length > 1;
+  const able = target !== undefined && isAble(target) ? [target] : well().filter(isAble);
   if (able.length === 0) return;
   const { place, node } = chance.one(able);
   if (fault.startsWith('cut')) node.cut();
@@ -207,7 +221,9 @@ function isNeverAnswered(
   events: readonly TraceEvent[],
   killed: ReadonlySet<string>,
 ): boolean {
-  return killed.has(asked.node) && !events.some((event) => event.what === 'enqueued' && event.id === asked.id);
+  return (
+    killed.has(asked.node) && !events.some((event) => event.what === 'enqueued' && event.id === asked.id)
+  );
 }
 
 /** Enqueues a job under every key that was used, again and again until each was taken and has run. */

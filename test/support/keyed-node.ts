@@ -117,7 +117,9 @@ export class KeyedNode {
         if (report === wanted) resolve();
       });
       void this.exited.then(() => {
-        reject(new Error(`${this.name} ended before it had ${wanted}: see ${this.options.trace}.${this.name}.log`));
+        reject(
+          new Error(`${this.name} ended before it had ${wanted}: see ${this.options.trace}.${this.name}.log`),
+        );
       });
     });
     return within(`${this.name} to have ${wanted}`, reported, undefined, START_MS);

@@ -103,7 +103,8 @@ class Observer {
     const byQueueKey = grouped(jobs, ({ asked }) => asked?.queueKey);
     for (const [key, group] of byQueueKey) this.checkUniqueness(key, group);
     if (this.overAt !== undefined) {
-      for (const [key, group] of byQueueKey) this.checkFree(`queue key ${key}`, group, (job) => job.enqueuedAt);
+      for (const [key, group] of byQueueKey)
+        this.checkFree(`queue key ${key}`, group, (job) => job.enqueuedAt);
       for (const [key, group] of byExecutionKey) this.checkFree(`execution key ${key}`, group, endedAt);
     }
     return { violations: this.violations, counts: this.count(jobs, runs, outdated) };
@@ -164,7 +165,14 @@ class Observer {
     return job;
   }
 
-  private begin({ id, run: name, node, fence, attempt, at }: TraceEvent & { readonly what: RunEventKind }): void {
+  private begin({
+    id,
+    run: name,
+    node,
+    fence,
+    attempt,
+    at,
+  }: TraceEvent & { readonly what: RunEventKind }): void {
     const job = this.job(id);
     const run: Run = { job, node, fence, attempt, beganAt: at };
     job.runs.push(run);
@@ -208,7 +216,10 @@ class Observer {
     );
     if (!counts) {
       const story = job.runs.map((run) => tell(run)).join('; ');
-      this.blame('I1', `${job.id} was enqueued and has not ended${story === '' ? ', nor begun' : `: ${story}`}`);
+      this.blame(
+        'I1',
+        `${job.id} was enqueued and has not ended${story === '' ? ', nor begun' : `: ${story}`}`,
+      );
     }
   }
 
@@ -277,12 +288,17 @@ class Observer {
   /** Whoever was enqueued before another was asked for begins before it. */
   private checkOrder(key: string, group: readonly Job[]): void {
     const begun = group
-      .flatMap((job) => (job.enqueuedAt === undefined || job.runs[0] === undefined ? [] : [{ job, run: job.runs[0] }]))
+      .flatMap((job) =>
+        job.enqueuedAt === undefined || job.runs[0] === undefined ? [] : [{ job, run: job.runs[0] }],
+      )
       .sort((one, other) => one.run.beganAt - other.run.beganAt);
     let latest: { readonly job: Job; readonly run: Run } | undefined;
     for (const one of begun) {
       if (latest !== undefined && (latest.job.asked?.at ?? 0) > (one.job.enqueuedAt ?? 0)) {
-        this.blame('I4', `${latest.job.id} of ${key} began before ${one.job.id}, which was enqueued before it`);
+        this.blame(
+          'I4',
+          `${latest.job.id} of ${key} began before ${one.job.id}, which was enqueued before it`,
+        );
       }
       if (latest === undefined || (one.job.asked?.at ?? 0) > (latest.job.asked?.at ?? 0)) latest = one;
     }
