@@ -3,13 +3,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { encodeFrame } from '../../libs/roger/src/ledger/frame';
+import { partsOf } from '../../libs/roger/src/ledger/ledger-snapshot';
+import { LogReader } from '../../libs/roger/src/ledger/log-reader';
+import type { EnqueueReply } from '../../libs/roger/src/ledger/operation';
 import { eventually } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { KeyedNode } from '../support/keyed-node';
 import type { Guard } from '../support/keyed-mutants';
 import { observe } from '../support/keyed-observer';
 import type { KeyedArgs } from '../support/keyed-program';
-import type { TraceEvent } from '../support/trace';
+import type { Happening, TraceEvent } from '../support/trace';
 import { readTrace, Trace } from '../support/trace';
 
 const LIMIT_MS = 90_000;
@@ -72,7 +76,7 @@ class Stage {
 
   /** What the observer holds against the build, each promise once. */
   verdict(): string[] {
-    return [...new Set(observe(readTrace(this.path)).violations.map(({ breaks }) => breaks))].sort();
+    return brokenBy(readTrace(this.path));
   }
 
   private start(node: string, mode: 'producer' | 'worker'): Promise<KeyedNode> {
@@ -87,6 +91,10 @@ class Stage {
       roger: { mode, namespace: this.partition, partitions: { [this.partition]: { default: 4 } } },
     });
   }
+}
+
+function brokenBy(events: readonly TraceEvent[]): string[] {
+  return [...new Set(observe(events).violations.map(({ breaks }) => breaks))].sort();
 }
 
 function enqueue(node: KeyedNode, id: string, args: Partial<KeyedArgs> = {}): void {
@@ -206,3 +214,56 @@ test(
   },
   LIMIT_MS,
 );
+
+test('epoch, shown on a log alone (one broker node lets nothing of a keeper through once it has chosen another): what a keeper of the past still writes would undo what was accepted since', () => {
+  expect(verdictOfLateSnapshot(LogReader)).toEqual([]);
+  expect(verdictOfLateSnapshot(WithoutEpoch)).toEqual(['I5']);
+});
+
+class WithoutEpoch extends LogReader {
+  protected override counts(): boolean {
+    return true;
+  }
+}
+
+/** A keeper freezes while it writes a snapshot, another takes over, and the rest of the snapshot comes late. */
+function verdictOfLateSnapshot(Reader: typeof LogReader): string[] {
+  const events: TraceEvent[] = [];
+  const see = (happening: Happening): number => events.push({ at: events.length, node: 'log', ...happening });
+  const reader = new Reader({ dispatch: () => undefined }, fail, 'reader');
+  const claim = (by: string): unknown => reader.read(encodeFrame({ kind: 'claim', by, stateId: 'state' }));
+  let number = 0;
+  const enqueueUnder = (by: string, id: string, queueKey: string): void => {
+    see({ what: 'asked', id, queueKey });
+    const operation = { op: 'enqueue', partition: 'acme', id, queue: 'default', queueKey, body: 0 };
+    const head = { node: 'n', session: 's', low: 1, operations: [[++number, operation]] };
+    const request = encodeFrame(head, ['{}']);
+    const record = encodeFrame({ kind: 'requests', by, at: 0, maxWaitingJobs: 10, own: [] }, [request]);
+    reader.read(record, ({ reply }) => {
+      const { duplicate } = reply as EnqueueReply;
+      see(duplicate === undefined ? { what: 'enqueued', id } : { what: 'duplicate', id, of: duplicate });
+    });
+  };
+
+  claim('first');
+  enqueueUnder('first', 'a', 'q1');
+  const parts = [...partsOf(reader.state)].map((part, index) =>
+    encodeFrame({ kind: 'snapshot', by: 'first', first: index === 0 }, [part]),
+  );
+  claim('second');
+  enqueueUnder('second', 'b', 'q2');
+  for (const part of parts) reader.read(part);
+  enqueueUnder('second', 'c', 'q2');
+
+  for (const [index, id] of ['a', 'b', 'c'].entries()) {
+    if (!events.some((event) => event.what === 'enqueued' && event.id === id)) continue;
+    const run = { id, run: id, fence: index + 1, attempt: 1 };
+    see({ what: 'began', ...run });
+    see({ what: 'ended', ...run });
+  }
+  return brokenBy(events);
+}
+
+function fail(problem: string): void {
+  throw new Error(problem);
+}

@@ -70,9 +70,7 @@ afterAll(async () => {
 test(
   'no keyed job is lost, overlaps, comes out of order or leaves a key stuck, whichever process dies, freezes or is cut off',
   async () => {
-    console.log(
-      `seed ${seed} (ROGER_FAULTS_SEED)${process.env['ROGER_FAULTS_KEEP'] ? `, trace ${tracePath}` : ''}`,
-    );
+    say(`seed ${seed} (ROGER_FAULTS_SEED)${process.env['ROGER_FAULTS_KEEP'] ? `, trace ${tracePath}` : ''}`);
     await Promise.all(places.map((place) => fill(place)));
     const producing = produce();
     await strikeFor(PLAN.ms);
@@ -81,7 +79,7 @@ test(
     await probe();
 
     const { violations, counts } = observe(readTrace(tracePath));
-    console.log(lineOf(counts));
+    say(lineOf(counts));
     expect(violations.map(({ breaks, because }) => `${breaks} ${because}`)).toEqual([]);
     expect(counts.asked).toBeGreaterThanOrEqual(PLAN.jobs * 0.9);
     expect(counts.kills).toBeGreaterThan(0);
@@ -89,6 +87,11 @@ test(
   },
   PLAN.ms + PLAN.settleMs + 120_000,
 );
+
+/** Whoever runs it wants to know, whether it passes or not. */
+function say(line: string): void {
+  process.stdout.write(`keyed jobs under faults: ${line}\n`);
+}
 
 function lineOf(counts: Counts): string {
   return Object.entries(counts)

@@ -46,7 +46,7 @@ export class KeyedNode {
     child.on('error', () => undefined);
   }
 
-  /** Resolves when it serves its partitions, a producer when it runs. */
+  /** Resolves when it is connected, and a worker serves its partitions. */
   static async start(options: KeyedNodeOptions): Promise<KeyedNode> {
     const { node, partition, trace, brokerUri, without } = options;
     const proxy = await TcpProxy.before(brokerUri);

@@ -101,8 +101,9 @@ function block(ms: number): void {
 
 /** Roger's own lines say when this node lost a connection, and when it became a keeper. */
 class TracingLogger implements LoggerService {
+  isConnected = false;
   log = (message: unknown): void => {
-    this.keep(message);
+    if (/^Connected .*\(publishing\)$/.test(this.keep(message))) this.isConnected = true;
   };
   warn = (message: unknown): void => {
     const line = this.keep(message);
@@ -167,7 +168,8 @@ function tell(report: KeyedReport): void {
 
 async function main(): Promise<void> {
   switchOff(process.env['ROGER_MUTANT']);
-  const app = await NestFactory.createApplicationContext(KeyedModule, { logger: new TracingLogger() });
+  const logger = new TracingLogger();
+  const app = await NestFactory.createApplicationContext(KeyedModule, { logger });
   const enqueuer = new Enqueuer(app.get(JobQueue));
   const globalState = app.get(GlobalStateService);
   const partitions = app.get(PartitionService);
@@ -182,7 +184,8 @@ async function main(): Promise<void> {
     }
   });
   process.once('disconnect', () => process.exit(1));
-  while (!partitions.ids.every((id) => partitions.isRunning(id))) {
+  const isServing = (): boolean => partitions.ids.every((id) => partitions.isRunning(id));
+  while (!logger.isConnected || (roger.mode === 'worker' && !isServing())) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   tell('started');
