@@ -2,8 +2,7 @@
 import type { DispatchedJob, DispatchRoute } from '../ledger-transport';
 import { DispatchDoubtfulError } from '../ledger-transport';
 import { Dispatcher } from './dispatcher';
-import { KeyedJob } from './state/keyed-job';
-import { PartitionState } from './state/partition-state';
+import { KeyedJob, PartitionState } from './state/partition-state';
 
 function jobOf(dispatch: number, route: DispatchRoute, body = '{"id":"j"}', queue = 'q'): KeyedJob {
   const job = new KeyedJob(new PartitionState('p'), `j${dispatch}`, queue, undefined, 'k', dispatch);

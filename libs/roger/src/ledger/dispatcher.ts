@@ -3,7 +3,7 @@ import type { RogerLog } from '../job/log';
 import { oneLine } from '../job/errors';
 import type { DispatchRoute, LedgerTransport } from '../ledger-transport';
 import { DispatchDoubtfulError } from '../ledger-transport';
-import type { KeyedJob } from './state/keyed-job';
+import type { KeyedJob } from './state/partition-state';
 
 const AGAIN_MIN_MS = 100;
 const AGAIN_MAX_MS = 5_000;

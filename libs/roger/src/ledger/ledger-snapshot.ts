@@ -3,10 +3,8 @@ import type { DispatchRoute } from '../ledger-transport';
 import { encodeFrame, Frame } from './frame';
 import type { LedgerState } from './ledger-state';
 import type { DispatchToken } from './operation';
-import type { Phase } from './state/keyed-job';
-import { KeyedJob } from './state/keyed-job';
-import { Lease } from './state/lease';
-import { PartitionState } from './state/partition-state';
+import type { Phase } from './state/partition-state';
+import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import type { SessionsDump } from './state/sessions';
 
 const JOBS_PER_PART = 2_000;

@@ -8,7 +8,7 @@ import { LedgerState } from './ledger-state';
 import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
 import type { ClaimReply, LedgerOutcome, Operation, Reply } from './operation';
-import type { KeyedJob } from './state/keyed-job';
+import type { KeyedJob } from './state/partition-state';
 
 class Violation extends Error {}
 

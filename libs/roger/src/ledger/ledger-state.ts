@@ -11,10 +11,8 @@ import type {
   Standing,
   StandingChange,
 } from './operation';
-import { KeyedJob } from './state/keyed-job';
-import { Lease } from './state/lease';
-import type { Line } from './state/line';
-import { PartitionState } from './state/partition-state';
+import type { Line } from './state/partition-state';
+import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import { Sessions } from './state/sessions';
 
 /** Cancels that never meet their job, and jobs that never turn up again, go after a day. */

@@ -26,7 +26,7 @@ interface OfQueue {
 }
 
 /** The keys of a job, and the queue that it belongs to. */
-export interface JobKeys {
+interface JobKeys {
   readonly queue: string;
   readonly queueKey?: string | undefined;
   readonly executionKey?: string | undefined;
@@ -89,7 +89,7 @@ export type CancelMet =
   | 'unseen';
 
 /** A job that was granted, in the order in which they have to run. */
-export interface GrantedJob {
+interface GrantedJob {
   readonly id: string;
   /** Set: it is not to run but to be bidden farewell. */
   readonly cancelled?: string | undefined;

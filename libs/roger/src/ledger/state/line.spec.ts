@@ -1,8 +1,6 @@
 // A line is in the order of its places, whoever comes and goes.
 import fc from 'fast-check';
-import { KeyedJob } from './keyed-job';
-import { Line } from './line';
-import { PartitionState } from './partition-state';
+import { KeyedJob, Line, PartitionState } from './partition-state';
 
 const partition = new PartitionState('p');
 const at = (place: number): KeyedJob => new KeyedJob(partition, `j${place}`, 'q', undefined, 'key', place);
