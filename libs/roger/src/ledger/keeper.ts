@@ -16,7 +16,7 @@ import type { RecordHead } from './ledger-record';
 import { decodeState, encodeState, partsOf } from './ledger-snapshot';
 import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
-import type { CountReady } from './lost-jobs';
+import type { LostJobsParts } from './lost-jobs';
 import { LOOK_MS, LostJobs } from './lost-jobs';
 import type { Operation } from './operation';
 import type { StatePersister } from './state-persister';
@@ -52,7 +52,7 @@ export interface KeeperParts {
     { readonly store: StatePersister; readonly id: string; readonly intervalMs: number } | undefined;
   /** Answers what has been applied. */
   readonly reply: (applied: readonly AppliedOperation[]) => void;
-  readonly countReady: CountReady;
+  readonly lostJobs: LostJobsParts;
   readonly onKeeping: () => void;
   readonly onExpress: (partition: string, queue: string) => void;
 }
@@ -82,6 +82,8 @@ class Term {
   readonly arrived: BrokerMessageToAck[] = [];
   readonly own: Operation[] = [];
   readonly underWay: RecordUnderWay[] = [];
+  /** Told when a record has come back. */
+  onArrival: (() => void) | undefined;
   isFlushDue = false;
   ownTimer: NodeJS.Timeout | undefined;
   isChanged = false;
@@ -93,9 +95,9 @@ class Term {
   constructor(
     makeDispatcher: (term: Term) => Dispatcher,
     makeReader: (term: Term) => LogReader,
-    countReady: CountReady,
+    lostJobs: LostJobsParts,
   ) {
-    this.lostJobs = new LostJobs(countReady);
+    this.lostJobs = new LostJobs(lostJobs);
     this.dispatcher = makeDispatcher(this);
     this.reader = makeReader(this);
   }
@@ -150,10 +152,8 @@ export class Keeper implements LedgerMember {
     term.received++;
     term.bytesSinceSnapshot += bytes.length;
     term.recordsSinceSnapshot++;
-    const applied: AppliedOperation[] = [];
-    let read;
     try {
-      read = term.reader.read(bytes, term.isKeeping ? (one) => applied.push(one) : undefined);
+      this.read(term, bytes);
     } catch (error) {
       // A record that can't be applied stops every keeper: better none than one with another state.
       this.parts.log.error(
@@ -161,8 +161,12 @@ export class Keeper implements LedgerMember {
         error instanceof Error ? error.stack : undefined,
       );
       this.stepDown('a record is damaged');
-      return;
     }
+  }
+
+  private read(term: Term, bytes: Buffer): void {
+    const applied: AppliedOperation[] = [];
+    const read = term.reader.read(bytes, term.isKeeping ? (one) => applied.push(one) : undefined);
     if (read.kind === 'void') return;
     if (read.by !== term.nonce) {
       if (read.kind === 'claim' && term.isKeeping) this.stepDown('another node has claimed the ledger');
@@ -225,7 +229,7 @@ export class Keeper implements LedgerMember {
           },
           own.nonce,
         ),
-      this.parts.countReady,
+      this.parts.lostJobs,
     );
     const claim: RecordHead = {
       kind: 'claim',
@@ -240,7 +244,7 @@ export class Keeper implements LedgerMember {
 
   /** The past has been read, and from here on nobody else's records count. */
   private async keep(term: Term): Promise<void> {
-    term.underWay.shift();
+    this.arrive(term);
     if (!(await this.load(term)) || this.isOver(term)) return;
     term.isKeeping = true;
     term.isChanged = true;
@@ -279,7 +283,7 @@ export class Keeper implements LedgerMember {
   }
 
   private answer(term: Term, applied: readonly AppliedOperation[]): void {
-    const record = term.underWay.shift();
+    const record = this.arrive(term);
     term.isChanged = true;
     if (applied.length > 0) this.parts.reply(applied);
     for (const request of record?.requests ?? []) request.ack();
@@ -344,7 +348,7 @@ export class Keeper implements LedgerMember {
   /** Requests wait meanwhile: a snapshot is of one moment. The rest of the process has its turns between the parts. */
   private async writeSnapshot(term: Term): Promise<void> {
     term.isSnapshotting = true;
-    while (term.underWay.length > 0 && !this.isOver(term)) await nextTurn();
+    await this.untilUnderWay(term, 0);
     let first = true;
     let bytes = 0;
     for (const part of partsOf(term.reader.state)) {
@@ -353,14 +357,27 @@ export class Keeper implements LedgerMember {
       bytes += part.length;
       first = false;
       this.append(term, encodeFrame(head, [part]), []);
-      do await nextTurn();
-      while (term.underWay.length >= PARTS_UNDER_WAY && !this.isOver(term));
+      await nextTurn();
+      await this.untilUnderWay(term, PARTS_UNDER_WAY);
     }
     term.snapshotBytes = bytes;
   }
 
+  /** Until no more than so many records are on their way, or the term is over. */
+  private async untilUnderWay(term: Term, most: number): Promise<void> {
+    while (term.underWay.length > most && !this.isOver(term)) {
+      await new Promise<void>((resolve) => (term.onArrival = resolve));
+    }
+  }
+
+  private arrive(term: Term): RecordUnderWay | undefined {
+    const record = term.underWay.shift();
+    term.onArrival?.();
+    return record;
+  }
+
   private onSnapshotPart(term: Term, isFirst: boolean, isComplete: boolean): void {
-    term.underWay.shift();
+    this.arrive(term);
     if (isFirst) term.snapshotBegin = term.received - 1;
     if (!isComplete) return;
     this.membership.trim(term.snapshotBegin - term.trimmed);
@@ -452,6 +469,7 @@ export class Keeper implements LedgerMember {
     if (term === undefined) return;
     this.term = undefined;
     term.isOver = true;
+    term.onArrival?.();
     term.dispatcher.stop();
     clearTimeout(term.ownTimer);
     term.isKeeping = false;

@@ -143,7 +143,6 @@ describe('a client of a ledger', () => {
       send: (bytes) => requests.push(Frame.read(bytes)),
       trouble: () => undefined,
       onSilence: () => undefined,
-      onSilence: () => undefined,
     });
     const asked = Array.from({ length: 4_100 }, (_, n) => client.ask('p', () => met(`j${n}`)));
     await turn();

@@ -7,7 +7,7 @@ import type { KeeperParts } from './keeper';
 import { Keeper } from './keeper';
 import { LedgerClient } from './ledger-client';
 import type { AppliedOperation } from './log-reader';
-import type { CountReady } from './lost-jobs';
+import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
 import type { Reply } from './operation';
 
@@ -21,7 +21,7 @@ export interface LedgerSeatParts {
   readonly maxWaitingJobs: number;
   readonly persister: KeeperParts['persister'];
   readonly trouble: () => Error | undefined;
-  readonly countReady: CountReady;
+  readonly lostJobs: LostJobsParts;
 }
 
 /** Answers for one asker that go out together. */
@@ -57,7 +57,7 @@ export class LedgerSeat {
       log,
       maxWaitingJobs,
       persister,
-      countReady: parts.countReady,
+      lostJobs: parts.lostJobs,
       reply: (applied) => {
         this.reply(applied);
       },
@@ -109,9 +109,9 @@ export class LedgerSeat {
 
   private tellAll(change: NonNullable<ReturnType<NonNullable<Keeper['state']>['changeOf']>>) {
     const { ledger, transport, announcements } = this.parts;
-    const version = this.keeper.state?.standingVersion ?? 0;
+    const { id: state = '', standingVersion: version = 0 } = this.keeper.state ?? {};
     return announcements.tell((number) => {
-      this.announce({ mail: 'standing', ledger, node: transport.nodeId, number, version, change });
+      this.announce({ mail: 'standing', ledger, node: transport.nodeId, number, state, version, change });
     });
   }
 

@@ -29,7 +29,7 @@ interface Rest {
   readonly lastPlace: number;
   readonly standingVersion: number;
   readonly sessions: SessionsDump;
-  readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number])[];
+  readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number, deliveries: number])[];
   readonly partitions: readonly {
     readonly id: string;
     readonly cancelled: readonly (readonly [id: string, reason: string, at: number])[];
@@ -110,7 +110,12 @@ function restOf(state: LedgerState): Rest {
     lastPlace: state.lastPlace,
     standingVersion: state.standingVersion,
     sessions: state.sessions.dump(),
-    leases: [...state.leases.values()].map(({ dispatch, owner, fence }) => [dispatch, owner, fence]),
+    leases: [...state.leases.values()].map(({ dispatch, owner, fence, deliveries }) => [
+      dispatch,
+      owner,
+      fence,
+      deliveries,
+    ]),
     partitions: [...state.partitions.values()].map(({ id, cancelled, paused }) => ({
       id,
       cancelled: [...cancelled].map(([job, { reason, at }]) => [job, reason, at]),
@@ -173,8 +178,8 @@ export class SnapshotReader {
     const { state } = this;
     Object.assign(state, numbers);
     state.sessions.load(sessions);
-    for (const [dispatch, owner, fence] of leases)
-      state.leases.set(dispatch, new Lease(dispatch, owner, fence));
+    for (const [dispatch, owner, fence, deliveries] of leases)
+      state.leases.set(dispatch, new Lease(dispatch, owner, fence, deliveries));
     for (const { id: partitionId, cancelled, paused } of partitions) {
       const partition = state.partition(partitionId);
       for (const [job, reason, at] of cancelled) partition.cancelled.set(job, { reason, at });

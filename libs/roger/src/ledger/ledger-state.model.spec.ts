@@ -165,6 +165,8 @@ interface Message {
   readonly id: string;
   readonly dispatch: number;
   heldBy: Delivery | undefined;
+  /** How often it was delivered and came back. */
+  deliveries: number;
 }
 
 interface Sending extends Message {
@@ -281,10 +283,10 @@ class World {
     };
     message.heldBy = delivery;
     this.deliveries.push(delivery);
-    const { partition, id, dispatch } = message;
+    const { partition, id, dispatch, deliveries } = message;
     const { owner } = delivery;
     const operation: Operation = {
-      ...{ op: 'claim', partition, id, state: this.state.id, dispatch, owner },
+      ...{ op: 'claim', partition, id, state: this.state.id, dispatch, owner, deliveries },
       chain: 1 + (m % 4),
     };
     this.askFor(delivery, operation, [], m, (reply) =>
@@ -585,7 +587,11 @@ class World {
   }
 
   private handBack(delivery: Delivery): void {
-    if (delivery.message.heldBy === delivery) delivery.message.heldBy = undefined;
+    const { message } = delivery;
+    if (message.heldBy === delivery) {
+      message.heldBy = undefined;
+      message.deliveries++;
+    }
     delivery.isOver = true;
     takeOut(this.deliveries, delivery);
   }
@@ -611,7 +617,14 @@ class World {
       mustBe(earlier === undefined, `${id} is sent before ${earlier?.id ?? ''}`);
     }
     if (!isBurial) this.expected.latest.set(id, dispatch);
-    this.outbox.push({ partition: job.partition.id, id, dispatch, heldBy: undefined, isBurial });
+    this.outbox.push({
+      partition: job.partition.id,
+      id,
+      dispatch,
+      heldBy: undefined,
+      deliveries: 0,
+      isBurial,
+    });
   }
 
   private askFor(

@@ -150,6 +150,7 @@ export class LedgerState {
     const partitions = [...this.partitions.values()];
     const running = [...this.leases.values()].flatMap(({ jobs }) => jobs);
     return {
+      state: this.id,
       version: this.standingVersion,
       cancelled: [
         ...partitions.flatMap(({ id, cancelled }) =>
@@ -294,14 +295,14 @@ export class LedgerState {
   }
 
   private claim(operation: Operation & { op: 'claim' }, context: OperationContext): ClaimReply {
-    const { state, dispatch, owner, chain } = operation;
+    const { state, dispatch, chain } = operation;
     if (state !== this.id) return this.claimForeign(operation);
     const lease = this.leases.get(dispatch);
     if (lease !== undefined) return this.grantAgain(lease, operation, context);
     const job = this.partitions.get(operation.partition)?.jobs.get(operation.id);
     if (job === undefined || !this.isPresentCopy(job, operation)) return STALE;
     if (job.phase !== 'queued' && job.phase !== 'dispatching' && job.phase !== 'missing') return STALE;
-    return this.take(job, owner, chain, context);
+    return this.take(job, operation, chain, context);
   }
 
   /** A copy of a job that was adopted may be delivered again; of any other the ledger knows nothing. */
@@ -317,7 +318,12 @@ export class LedgerState {
     return state === this.id && job.dispatch !== 0 && this.isPresentDispatch(job, dispatch);
   }
 
-  private take(job: KeyedJob, owner: string, chain: number, context: OperationContext): ClaimReply {
+  private take(
+    job: KeyedJob,
+    { owner, deliveries = 0 }: Pick<Operation & { op: 'claim' }, 'owner' | 'deliveries'>,
+    chain: number,
+    context: OperationContext,
+  ): ClaimReply {
     if (job.cancelReason !== undefined) return { claim: 'cancelled', reason: job.cancelReason };
     const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
     if (line !== undefined && line.holder !== job) {
@@ -326,7 +332,7 @@ export class LedgerState {
     }
     this.arrive(job);
     this.takeQueueKey(job);
-    const lease = new Lease(job.dispatch, owner, ++this.lastFence);
+    const lease = new Lease(job.dispatch, owner, ++this.lastFence, deliveries);
     this.leases.set(lease.dispatch, lease);
     lease.add(job);
     if (line !== undefined) this.extendChain(lease, line, chain);
@@ -353,11 +359,14 @@ export class LedgerState {
 
   private grantAgain(
     lease: Lease,
-    { id, owner }: Pick<Operation & { op: 'claim' }, 'id' | 'owner'>,
+    { id, owner, deliveries = 0 }: Pick<Operation & { op: 'claim' }, 'id' | 'owner' | 'deliveries'>,
     context: Pick<OperationContext, 'addPart'>,
   ): ClaimReply {
     // The broker holds a message for one consumer at a time: whoever has it now is the only one.
     if (lease.owner !== owner) {
+      // A claim of an earlier delivery, which came late.
+      if (deliveries < lease.deliveries) return STALE;
+      lease.deliveries = deliveries;
       lease.owner = owner;
       lease.fence = ++this.lastFence;
     }
@@ -407,7 +416,7 @@ export class LedgerState {
       partition.addQueued(job);
       this.takeQueueKey(job);
     }
-    return this.take(job, operation.owner, 1, context);
+    return this.take(job, operation, 1, context);
   }
 
   private park(
@@ -614,9 +623,17 @@ export class LedgerState {
 
   private miss({ partition, id, dispatch }: Operation & { op: 'missing' }, at: number): void {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    if (job === undefined || job.phase !== 'queued' || job.dispatch !== dispatch) return;
+    const lease = this.leases.get(dispatch);
+    // The others of a lease have their bytes here, and take their places in line again.
+    for (const one of [...(lease?.jobs ?? [])].reverse()) if (lease !== undefined) this.release(one, lease);
+    if (job === undefined || job.dispatch !== dispatch) return;
+    if (job.lease === undefined) {
+      if (job.phase !== 'queued') return;
+      this.passOn(job);
+    } else {
+      this.leaveLease(job, job.lease);
+    }
     this.freeQueueKey(job);
-    this.passOn(job);
     job.partition.removeQueued(job);
     job.phase = 'missing';
     job.since = at;

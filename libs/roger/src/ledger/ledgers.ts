@@ -13,7 +13,7 @@ import { Announcements } from './announcements';
 import { encodeFrame, Frame } from './frame';
 import type { Answer, MakeOperation } from './ledger-client';
 import { LedgerSeat } from './ledger-seat';
-import type { CountReady } from './lost-jobs';
+import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
 import { isMail } from './mail';
 import type { CancelMet, ClaimReply, EnqueueReply, LedgerOutcome, Operation, Standing } from './operation';
@@ -25,7 +25,7 @@ import type { StatePersister } from './state-persister';
 
 /** After a standing could not be had. */
 const FETCH_AGAIN_MS = 500;
-const NOTHING: Standing = { version: 0, cancelled: [], paused: [] };
+const NOTHING: Standing = { state: '', version: 0, cancelled: [], paused: [] };
 /** How long after the last store a changed state is stored again by a persister. */
 const STORE_INTERVAL_MS = 1_000;
 
@@ -37,6 +37,13 @@ export interface LedgersOptions {
   readonly maxJobBytes: number;
   readonly namespace: string | undefined;
   readonly persister: StatePersister | undefined;
+}
+
+/** Who has the delivery of a job. */
+export interface DeliveryHolder {
+  /** By {@link Ledgers.newOwner}. */
+  readonly owner: string;
+  readonly deliveries: number;
 }
 
 /** A job that this node was granted the right to run. */
@@ -93,7 +100,7 @@ export class Ledgers implements Mailbox {
     private readonly log: RogerLog,
     /** Reads a job's bytes. @throws MalformedJobError */
     private readonly decode: (body: Buffer) => Job,
-    private readonly countReady: CountReady,
+    private readonly countReady: LostJobsParts['countReady'],
   ) {
     this.announcements = new Announcements(this.nodes, (node) =>
       this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
@@ -137,7 +144,7 @@ export class Ledgers implements Mailbox {
   }
 
   /** Asks for the right to run a delivered job. @throws LedgerUnavailableError, RogerClosedError */
-  async claim(job: Job, owner: string, chain: number): Promise<Claimed> {
+  async claim(job: Job, { owner, deliveries }: DeliveryHolder, chain: number): Promise<Claimed> {
     const { partition, id, queue, queueKey, executionKey } = job;
     const { state, dispatch } = job.ledger ?? { state: '', dispatch: 0 };
     const answer = await this.ask(partition, () => ({
@@ -147,6 +154,7 @@ export class Ledgers implements Mailbox {
       state,
       dispatch,
       owner,
+      deliveries,
       chain,
     }));
     const reply = answer.reply as unknown as ClaimReply;
@@ -161,19 +169,21 @@ export class Ledgers implements Mailbox {
       state,
       dispatch,
       owner,
+      deliveries,
     }));
     return claimedOf(adopted, adopted.reply as unknown as ClaimReply);
   }
 
-  /** Hands in a job whose execution key is taken. */
-  async park({ partition, id, ledger }: Job, body: Buffer): Promise<void> {
+  /** Hands in a job whose execution key is taken. @returns false when it was granted meanwhile, and must not be acknowledged. */
+  async park({ partition, id, ledger }: Job, body: Buffer): Promise<boolean> {
     const { state, dispatch } = ledger ?? { state: '', dispatch: 0 };
     const text = body.toString('latin1');
-    await this.ask(
+    const { reply } = await this.ask(
       partition,
       (add) => ({ op: 'park', partition, id, state, dispatch, body: add(text) }),
       body.length,
     );
+    return reply['refused'] !== true;
   }
 
   /** @returns false when the run's fence is old: its outcome was refused. */
@@ -194,19 +204,19 @@ export class Ledgers implements Mailbox {
   }
 
   /** A delivered job that was cancelled has been dealt with. */
-  async bidFarewell({ partition, id, ledger }: Job): Promise<void> {
+  async bidFarewell({ partition, id, ledger }: Job): Promise<boolean> {
     const dispatch = ledger?.dispatch ?? 0;
     await this.ask(partition, () => ({ op: 'bid farewell', partition, id, dispatch }));
+    return true;
   }
 
   /** The messages of these jobs are about to be removed. */
   async discard(jobs: readonly Job[]): Promise<void> {
     await Promise.all(
-      jobs.map(({ partition, id, ledger }) =>
-        ledger === undefined
-          ? undefined
-          : this.ask(partition, () => ({ op: 'discard', partition, id, ...ledger })),
-      ),
+      jobs.map(async ({ partition, id, ledger }) => {
+        if (ledger === undefined) return;
+        await this.ask(partition, () => ({ op: 'discard', partition, id, ...ledger }));
+      }),
     );
   }
 
@@ -289,13 +299,19 @@ export class Ledgers implements Mailbox {
     for (const board of this.boards.values()) board.outdate();
   }
 
-  buried({ body, ack }: BrokerMessageToAck): void {
-    void this.freeKeysOf(body).then(ack, (error: unknown) => {
-      this.log.warn(`The keys of a buried job are not free yet: ${String(error)}`);
-      setTimeout(() => {
-        this.buried({ body, ack });
-      }, FETCH_AGAIN_MS).unref();
-    });
+  buried(message: BrokerMessageToAck): void {
+    const { body } = message;
+    void this.freeKeysOf(body).then(
+      () => {
+        message.ack();
+      },
+      (error: unknown) => {
+        this.log.warn(`The keys of a buried job are not free yet: ${String(error)}`);
+        setTimeout(() => {
+          this.buried(message);
+        }, FETCH_AGAIN_MS).unref();
+      },
+    );
   }
 
   private read(mail: Mail, frame: Frame): void {
@@ -340,9 +356,9 @@ export class Ledgers implements Mailbox {
     this.fetch(ledger);
   }
 
-  private onStanding({ ledger, node, number, version, change }: Mail & { mail: 'standing' }): void {
+  private onStanding({ ledger, node, number, state, version, change }: Mail & { mail: 'standing' }): void {
     if (this.listener === undefined) return;
-    const isRunning = this.boards.get(ledger)?.apply(version, change) ?? false;
+    const isRunning = this.boards.get(ledger)?.apply({ state, version }, change) ?? false;
     this.post(node, { mail: 'heard', node: this.transport.nodeId, number, isRunning });
   }
 
@@ -466,7 +482,10 @@ export class Ledgers implements Mailbox {
               intervalMs: STORE_INTERVAL_MS,
             },
       trouble: () => this.trouble,
-      countReady: this.countReady,
+      lostJobs: {
+        countReady: this.countReady,
+        isPresent: (owner) => this.nodes.isPresent(owner.slice(0, owner.lastIndexOf('/'))),
+      },
     });
     this.seats.set(ledger, seat);
     return seat;

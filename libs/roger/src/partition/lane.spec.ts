@@ -52,6 +52,7 @@ class FakeTransport {
     const delivery: Delivery = {
       body: encodeJob({ ...JOB, id }),
       redelivered: false,
+      deliveries: 0,
       settle: ({ kind }) => {
         if (this.settlements.has(id)) return;
         this.settlements.set(id, kind);

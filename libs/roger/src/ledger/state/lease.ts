@@ -11,6 +11,8 @@ export class Lease {
     /** Who was granted it last. */
     public owner: string,
     public fence: number,
+    /** How often the message had been delivered before its holder got it. */
+    public deliveries: number,
   ) {}
 
   add(job: KeyedJob): void {

@@ -321,9 +321,19 @@ class RabbitmqDelivery implements Delivery {
     return this.message.fields.redelivered;
   }
 
+  /** RabbitMQ 4 counts what was handed out apart from what failed. */
+  get deliveries(): number {
+    const { headers } = this.message.properties;
+    return Math.max(count(headers?.['x-delivery-count']), count(headers?.['x-acquired-count']));
+  }
+
   settle(settlement: Settlement): void {
     if (this.isSettled) return;
     this.isSettled = true;
     this.channel.settle(this.message, this.generation, settlement);
   }
+}
+
+function count(header: unknown): number {
+  return typeof header === 'number' ? header : 0;
 }
