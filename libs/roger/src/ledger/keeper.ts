@@ -24,6 +24,8 @@ import type { StatePersister } from './state-persister';
 /** A record that has not come back after this long will not: somebody else is the keeper, or nobody. */
 const LATE_MS = 4_000;
 const WATCH_MS = 1_000;
+/** Who can't read the past keeps the place so long before it lets others, or itself, try again. */
+const GIVE_UP_MS = 1_000;
 /** While so many records are on their way, what comes is put together into the next. */
 const RECORDS_UNDER_WAY = 3;
 /** So that the last part of a large snapshot doesn't wait longer than a late record may. */
@@ -86,6 +88,8 @@ class Term {
   onArrival: (() => void) | undefined;
   isFlushDue = false;
   ownTimer: NodeJS.Timeout | undefined;
+  /** Runs once it has been given up, until the place is free. */
+  givenUp: NodeJS.Timeout | undefined;
   isChanged = false;
   /** When a request last came, and when one was last sent by the keeper to see whether any would come. */
   requestAt = performance.now();
@@ -112,6 +116,8 @@ export class Keeper implements LedgerMember {
   private isLooking = false;
   private lastStoreAt = performance.now();
   private isStoring = false;
+  /** Why the ledger could not be kept here; said once. */
+  private complaint: string | undefined;
 
   constructor(private readonly parts: KeeperParts) {
     this.membership = parts.transport.join(parts.ledger, this);
@@ -149,6 +155,7 @@ export class Keeper implements LedgerMember {
 
   onRecord(bytes: Buffer): void {
     const term = (this.term ??= this.begin());
+    if (term.isOver) return;
     term.received++;
     term.bytesSinceSnapshot += bytes.length;
     term.recordsSinceSnapshot++;
@@ -156,11 +163,7 @@ export class Keeper implements LedgerMember {
       this.read(term, bytes);
     } catch (error) {
       // A record that can't be applied stops every keeper: better none than one with another state.
-      this.parts.log.error(
-        `Ledger ${this.parts.ledger} can't be kept, a record of its log is damaged: ${oneLine(String(error))}`,
-        error instanceof Error ? error.stack : undefined,
-      );
-      this.stepDown('a record is damaged');
+      this.giveUp(term, 'a record of its log is damaged', error);
     }
   }
 
@@ -248,6 +251,7 @@ export class Keeper implements LedgerMember {
     if (!(await this.load(term)) || this.isOver(term)) return;
     term.isKeeping = true;
     term.isChanged = true;
+    this.complaint = undefined;
     if (term.reader.state.sending.size > 0) this.noteIn(term, { op: 'dispatch all again' });
     this.flush(term);
     this.parts.onKeeping();
@@ -255,7 +259,7 @@ export class Keeper implements LedgerMember {
 
   /** A log without a past: it is new, or it was lost. What a persister kept is the state then. */
   private async load(term: Term): Promise<boolean> {
-    const { persister, ledger, log } = this.parts;
+    const { persister } = this.parts;
     if (persister === undefined || term.reader.state.lastPlace > 0 || term.reader.state.partitions.size > 0) {
       return true;
     }
@@ -274,10 +278,7 @@ export class Keeper implements LedgerMember {
       await this.writeSnapshot(term);
       return true;
     } catch (error) {
-      log.error(
-        `Ledger ${ledger} can't be kept: ${oneLine(error instanceof Error ? error.message : String(error))}`,
-      );
-      this.stepDown('its stored state could not be loaded');
+      this.giveUp(term, 'its stored state could not be loaded', error);
       return false;
     }
   }
@@ -391,7 +392,7 @@ export class Keeper implements LedgerMember {
 
   private look(): void {
     const { term } = this;
-    if (term === undefined) return;
+    if (term === undefined || term.isOver) return;
     const now = performance.now();
     const [oldest] = term.underWay;
     if (oldest !== undefined && now - oldest.sentAt > LATE_MS && !this.membership.isBlocked) {
@@ -459,6 +460,19 @@ export class Keeper implements LedgerMember {
     return term.isOver;
   }
 
+  private giveUp(term: Term, detail: string, error: unknown): void {
+    const { ledger, log } = this.parts;
+    const reason = oneLine(error instanceof Error ? error.message : String(error));
+    const complaint = `Ledger ${ledger} can't be kept here, ${detail}: ${reason}`;
+    if (complaint !== this.complaint) log.error(complaint, error instanceof Error ? error.stack : undefined);
+    this.complaint = complaint;
+    this.stop(term);
+    // At once, it would go round as fast as the broker can choose.
+    term.givenUp = setTimeout(() => {
+      this.stepDown(detail);
+    }, GIVE_UP_MS);
+  }
+
   private stepDown(detail: string): void {
     // `onLost` follows.
     this.membership.stepDown(detail);
@@ -468,6 +482,11 @@ export class Keeper implements LedgerMember {
     const { term } = this;
     if (term === undefined) return;
     this.term = undefined;
+    clearTimeout(term.givenUp);
+    this.stop(term);
+  }
+
+  private stop(term: Term): void {
     term.isOver = true;
     term.onArrival?.();
     term.dispatcher.stop();

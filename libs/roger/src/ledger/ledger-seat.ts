@@ -62,6 +62,7 @@ export class LedgerSeat {
         this.reply(applied);
       },
       onKeeping: () => {
+        log.debug(`Ledger ${ledger} is kept here`);
         this.announce({ mail: 'keeper', ledger, node: transport.nodeId });
       },
       onExpress: (partition, queue) => {

@@ -193,7 +193,12 @@ export class LedgerState {
 
     const job = new KeyedJob(partition, jobId, queue, queueKey, line?.key ?? executionKey, ++this.lastPlace);
     job.body = bytes;
-    job.cancelReason = cancel?.reason;
+    if (cancel !== undefined) {
+      // The cancel was there before the job, which won't run, and is used up by it.
+      job.cancelReason = cancel.reason;
+      partition.cancelled.delete(jobId);
+      this.standingVersion++;
+    }
     partition.jobs.set(jobId, job);
     this.takeQueueKey(job);
     if (line === undefined) {

@@ -244,8 +244,7 @@ export class Ledgers implements Mailbox {
 
   /** Whether the ledger of the partition has ever been used: what nobody has used needs no asking. */
   async isUsed(partition: string): Promise<boolean> {
-    const ledger = this.ledgerOf(partition);
-    return this.seats.has(ledger) || (await this.transport.exists(ledger));
+    return this.isInUse(this.ledgerOf(partition));
   }
 
   async question<T>(
@@ -390,6 +389,13 @@ export class Ledgers implements Mailbox {
 
   // --- ledgers
 
+  /** A persister may have the state of one that the broker has forgotten, or that an earlier process had in memory. */
+  private async isInUse(ledger: number): Promise<boolean> {
+    return (
+      this.seats.has(ledger) || this.options.persister !== undefined || (await this.transport.exists(ledger))
+    );
+  }
+
   private ledgerOf(partition: string): number {
     return ledgerOf(partition, this.options.ledgerShards);
   }
@@ -423,7 +429,7 @@ export class Ledgers implements Mailbox {
   private async fetchNow(ledger: number): Promise<void> {
     const board = this.boards.get(ledger);
     if (board === undefined) return;
-    if (!this.seats.has(ledger) && !(await this.transport.exists(ledger))) {
+    if (!(await this.isInUse(ledger))) {
       board.replace(NOTHING);
       return;
     }

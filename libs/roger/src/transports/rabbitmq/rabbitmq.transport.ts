@@ -1,6 +1,12 @@
 // Carries jobs over RabbitMQ: puts connection, topology, publisher and subscriptions together.
 import type { Channel, ChannelModel } from 'amqplib';
-import { BrokerRefusedError, NotConnectedError, QueueFullError, QueueNotFoundError } from '../../job/errors';
+import {
+  BrokerRefusedError,
+  NotConnectedError,
+  QueueFullError,
+  QueueNotFoundError,
+  RogerError,
+} from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type {
@@ -105,7 +111,7 @@ export class RabbitmqTransport implements Transport {
   }
 
   declareQueue(address: QueueAddress): Promise<void> {
-    return this.inTime(this.topology.declareQueue(this.controlConnection(), address));
+    return this.inTime(answered(this.topology.declareQueue(this.controlConnection(), address)));
   }
 
   consume(
@@ -145,7 +151,7 @@ export class RabbitmqTransport implements Transport {
 
   async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
     // Each on a channel of its own: the broker closes one over a queue that it doesn't have.
-    const [depth, expressReady] = await Promise.all([
+    const questions = Promise.all([
       this.asking(address, async (channel) => {
         const queue = await channel.checkQueue(this.names.queue(address));
         const buried = await channel.checkQueue(this.names.buried(address));
@@ -153,6 +159,7 @@ export class RabbitmqTransport implements Transport {
       }),
       this.expressReady(address),
     ]);
+    const [depth, expressReady] = await this.inTime(questions);
     return depth === undefined ? undefined : { ...depth, ready: depth.ready + (expressReady ?? 0) };
   }
 
@@ -207,7 +214,7 @@ export class RabbitmqTransport implements Transport {
     question: (channel: Channel) => Promise<T>,
   ): Promise<T | undefined> {
     try {
-      return await withChannel(this.controlConnection(), question);
+      return await answered(withChannel(this.controlConnection(), question));
     } catch (error) {
       if (replyCode(error) === NOT_FOUND) return undefined;
       if (replyCode(error) === ACCESS_REFUSED)
@@ -260,5 +267,15 @@ export class RabbitmqTransport implements Transport {
       throw new NotConnectedError(this.publishing.lastFailure);
     }
     return connection;
+  }
+}
+
+/** What fails without a word of the broker's has lost its connection on the way. @throws NotConnectedError */
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof RogerError || replyCode(error) !== undefined) throw error;
+    throw new NotConnectedError(error);
   }
 }

@@ -41,6 +41,11 @@ export class Topology {
     private readonly options: TopologyOptions,
   ) {}
 
+  /** How often the broker delivers a job again before it buries it. */
+  get deliveryLimit(): number {
+    return this.options.deliveryLimit;
+  }
+
   /** @throws TopologyMismatchError, BrokerRefusedError */
   declareQueue(connection: ChannelModel, address: QueueAddress, lane: QueueLane = 'normal'): Promise<void> {
     return this.once(connection, `declare ${this.names.lane(address, lane)}`, () =>

@@ -1,0 +1,194 @@
+// A process with keyed jobs, a worker or a producer. Started by KeyedNode; its settings are its first argument.
+import 'reflect-metadata';
+import type { LoggerService } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { JobContext, JobHandler, RogerModuleOptions } from 'nestjs-roger';
+import { GlobalStateService, JobQueue, PartitionService, RogerJob, RogerModule } from 'nestjs-roger';
+import type { RunEventKind } from './trace';
+import { Trace } from './trace';
+import { switchOff } from './keyed-mutants';
+
+export interface KeyedProgramSettings {
+  readonly node: string;
+  readonly roger: RogerModuleOptions;
+  readonly partition: string;
+  /** The file for what happens here. */
+  readonly trace: string;
+}
+
+export interface KeyedArgs {
+  readonly queueKey?: string | undefined;
+  readonly executionKey?: string | undefined;
+  /** How long it takes, in ms. */
+  readonly ms: number;
+  /** How many of its attempts fail. */
+  readonly failures?: number | undefined;
+  /** Its process does nothing else for so long, in ms, if it has this name. */
+  readonly blocks?: { readonly node: string; readonly ms: number } | undefined;
+}
+
+/** What the process is told. */
+export type KeyedOrder =
+  | {
+      readonly order: 'enqueue';
+      readonly id: string;
+      readonly args: KeyedArgs;
+      readonly isProbe?: boolean | undefined;
+    }
+  | { readonly order: 'cancel'; readonly id: string }
+  /** Use the ledger, so that it is made and this process is among its possible keepers. */
+  | { readonly order: 'join' };
+
+/** What the process tells. */
+export type KeyedReport = 'started' | 'joined';
+
+const settings = JSON.parse(process.argv[2] ?? '{}') as KeyedProgramSettings;
+const { node, roger, partition } = settings;
+const trace = new Trace(settings.trace, node);
+let runs = 0;
+
+@RogerJob({
+  name: 'keyed',
+  queueKey: (args: KeyedArgs) => args.queueKey,
+  executionKey: (args: KeyedArgs) => args.executionKey,
+  retryable: { levels: [1, 1, 1] },
+})
+class Keyed implements JobHandler<KeyedArgs> {
+  async perform(args: KeyedArgs, { job, attempt, fence = 0, signal }: JobContext): Promise<void> {
+    const run = `${node}#${++runs}`;
+    const see = (what: RunEventKind): void => {
+      trace.add({ what, id: job.id, run, fence, attempt });
+    };
+    see('began');
+    if (args.blocks?.node === node) block(args.blocks.ms);
+    else await work(args.ms, signal);
+    if (signal.aborted) {
+      see('aborted');
+      throw signal.reason;
+    }
+    if (attempt <= (args.failures ?? 0)) {
+      see('failed');
+      throw new Error(`failure ${attempt}`);
+    }
+    see('ended');
+  }
+}
+
+@Module({ imports: [RogerModule.forRoot(roger)], providers: [Keyed] })
+class KeyedModule {}
+
+/** Resolves after the time, or at once when the signal says to end. */
+function work(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+  });
+}
+
+/** Whoever does this hears neither the broker nor its own timers. */
+function block(ms: number): void {
+  trace.add({ what: 'blocked' });
+  const until = performance.now() + ms;
+  while (performance.now() < until);
+  trace.add({ what: 'resumed' });
+}
+
+/** Roger's own lines say when this node lost a connection, and when it became a keeper. */
+class TracingLogger implements LoggerService {
+  isConnected = false;
+  log = (message: unknown): void => {
+    if (/^Connected .*\(publishing\)$/.test(this.keep(message))) this.isConnected = true;
+  };
+  warn = (message: unknown): void => {
+    const line = this.keep(message);
+    if (line.startsWith('Lost the connection')) trace.add({ what: 'disconnected' });
+  };
+  error = (message: unknown): void => {
+    this.keep(message);
+  };
+  debug = (message: unknown): void => {
+    const [, ledger] = /^Ledger (\d+) is kept here$/.exec(this.keep(message)) ?? [];
+    if (ledger !== undefined) trace.add({ what: 'keeping', ledger: Number(ledger) });
+  };
+
+  private keep(message: unknown): string {
+    const line = String(message);
+    process.stderr.write(`${new Date().toISOString()} ${line}\n`);
+    return line;
+  }
+}
+
+/** Of those with one execution key one after the other: each is asked for when the one before is answered. */
+class Enqueuer {
+  private readonly last = new Map<string, Promise<void>>();
+
+  constructor(private readonly jobs: JobQueue) {}
+
+  enqueue(id: string, args: KeyedArgs, isProbe: boolean | undefined): void {
+    const key = args.executionKey ?? `queue key ${args.queueKey ?? id}`;
+    const before = this.last.get(key) ?? Promise.resolve();
+    this.last.set(
+      key,
+      before.then(() => this.ask(id, args, isProbe)),
+    );
+  }
+
+  private async ask(id: string, args: KeyedArgs, isProbe: boolean | undefined): Promise<void> {
+    const { queueKey, executionKey } = args;
+    trace.add({ what: 'asked', id, queueKey, executionKey, isProbe });
+    try {
+      const result = await this.jobs.enqueue(Keyed, args, { partition, id });
+      if (result.status === 'enqueued') trace.add({ what: 'enqueued', id });
+      else trace.add({ what: 'duplicate', id, of: result.existingJobId });
+    } catch (error) {
+      trace.add({ what: 'enqueue failed', id, error: String(error) });
+    }
+  }
+}
+
+async function cancel(globalState: GlobalStateService, id: string): Promise<void> {
+  trace.add({ what: 'cancel asked', id });
+  try {
+    const { met, missing } = await globalState.cancelJob(partition, id);
+    trace.add({ what: 'cancelled', id, met, missing });
+  } catch (error) {
+    trace.add({ what: 'cancel failed', id, error: String(error) });
+  }
+}
+
+function tell(report: KeyedReport): void {
+  process.send?.(report);
+}
+
+async function main(): Promise<void> {
+  switchOff(process.env['ROGER_MUTANT']);
+  const logger = new TracingLogger();
+  const app = await NestFactory.createApplicationContext(KeyedModule, { logger });
+  const enqueuer = new Enqueuer(app.get(JobQueue));
+  const globalState = app.get(GlobalStateService);
+  const partitions = app.get(PartitionService);
+  process.on('message', (order: KeyedOrder) => {
+    if (order.order === 'enqueue') enqueuer.enqueue(order.id, order.args, order.isProbe);
+    else if (order.order === 'cancel') void cancel(globalState, order.id);
+    else {
+      // Of a queue that there is none of. Looking doesn't make a ledger.
+      void globalState.pauseQueue(partition, 'nothing').then(() => {
+        tell('joined');
+      });
+    }
+  });
+  process.once('disconnect', () => process.exit(1));
+  const isServing = (): boolean => partitions.ids.every((id) => partitions.isRunning(id));
+  while (!logger.isConnected || (roger.mode === 'worker' && !isServing())) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  tell('started');
+}
+
+void main();
