@@ -506,9 +506,11 @@ export class LedgerState {
     if (job.body === undefined) return;
     const line = this.lineOf(job);
     if (line?.holder === job && job.cancelReason === undefined) {
-      // Whoever waits came later: unless another of the lease goes on, the turn stays where it is.
+      // Unless another of the lease goes on, the turn is of who came first: a retried one, or one released before.
       const successor = lease.jobs.find((one) => one !== job);
+      const { next } = line;
       if (successor !== undefined) line.holder = successor;
+      else if (next !== undefined && next.place < job.place) this.giveTurn(line);
       lease.remove(job);
     } else {
       this.leaveLease(job, lease);

@@ -91,6 +91,7 @@ export class Ledgers implements Mailbox {
   /** Why nothing is heard of the others at the moment; undefined while it is. */
   trouble: Error | undefined;
   private hereTimer: NodeJS.Timeout | undefined;
+  private readonly countChecks = new Map<number, Promise<void>>();
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
   private lastOwner = 0;
 
@@ -440,7 +441,8 @@ export class Ledgers implements Mailbox {
   private async ask(partition: string, make: MakeOperation, bytes?: number): Promise<Answer> {
     const ledger = this.ledgerOf(partition);
     this.receive();
-    if (!this.seats.has(ledger)) await this.refuseOtherCount(ledger);
+    // One look for all: what is asked at once has to be asked in its order.
+    if (!this.seats.has(ledger)) await this.countChecked(ledger);
     const answer = await this.seat(ledger).client.ask(partition, make, bytes);
     if (answer.reply['malformed'] === true) {
       throw new Error(
@@ -448,6 +450,14 @@ export class Ledgers implements Mailbox {
       );
     }
     return answer;
+  }
+
+  private countChecked(ledger: number): Promise<void> {
+    const checking =
+      this.countChecks.get(ledger) ??
+      this.refuseOtherCount(ledger).finally(() => this.countChecks.delete(ledger));
+    this.countChecks.set(ledger, checking);
+    return checking;
   }
 
   /** @throws LedgerShardsMismatchError */
