@@ -9,12 +9,14 @@ import { connect } from 'amqplib';
 import type { JobClass, PartitionQueues } from 'nestjs-roger';
 import { JobQueue, PartitionService, RogerModule } from 'nestjs-roger';
 import type { Conditions, Result } from './benchmark';
-import { ARGS, CheckedJob, PlainJob, ScopedJob } from './jobs';
+import { ARGS, CheckedJob, KeyedJob, PlainJob, ScopedJob } from './jobs';
 import type { RawMessage } from './raw';
 import { Tally } from './tally';
 
-const PARTITION = 'bench';
+export const PARTITION = 'bench';
 const POLL_MS = 5;
+/** The default of `ledgerShards`. */
+const LEDGERS = 8;
 
 @Module({})
 class BenchModule {}
@@ -22,12 +24,13 @@ class BenchModule {}
 /** An app with Roger in it, and the tally that its jobs count on. */
 export interface RogerApp {
   readonly jobs: JobQueue;
+  readonly partitions: PartitionService;
   readonly tally: Tally;
   close(): Promise<void>;
 }
 
 export class Arena {
-  private readonly namespace = `bench-${randomBytes(4).toString('hex')}`;
+  readonly namespace = `bench-${randomBytes(4).toString('hex')}`;
   private readonly connections: ChannelModel[] = [];
 
   private constructor(
@@ -117,8 +120,16 @@ export class Arena {
       for (const queue of this.queues) {
         await channel.deleteQueue(this.nameOf(queue));
         await channel.deleteQueue(`${this.nameOf(queue)}.buried`);
+        await channel.deleteQueue(`${this.nameOf(queue)}.express`);
       }
-      await channel.deleteExchange(`${this.namespace}.roger.jobs`);
+      for (let ledger = 0; ledger < LEDGERS; ledger++) {
+        await channel.deleteQueue(`${this.namespace}.roger.ledger.${ledger}`);
+        await channel.deleteQueue(`${this.namespace}.roger.ledger.${ledger}.log`);
+      }
+      await channel.deleteQueue(`${this.namespace}.roger.buried.notices`);
+      for (const exchange of ['jobs', 'buried', 'system']) {
+        await channel.deleteExchange(`${this.namespace}.roger.${exchange}`);
+      }
     });
   }
 
@@ -134,7 +145,12 @@ export class Arena {
     tally = new Tally(),
   ): Promise<RogerApp> {
     const app = await this.startNest(mode, queues, tally);
-    return { jobs: app.get(JobQueue), tally, close: () => app.close() };
+    return {
+      jobs: app.get(JobQueue),
+      partitions: app.get(PartitionService),
+      tally,
+      close: () => app.close(),
+    };
   }
 
   private startNest(
@@ -148,7 +164,7 @@ export class Arena {
       partitions: { [PARTITION]: queues },
       mode,
     });
-    const providers = [{ provide: Tally, useValue: tally }, PlainJob, CheckedJob, ScopedJob];
+    const providers = [{ provide: Tally, useValue: tally }, PlainJob, CheckedJob, KeyedJob, ScopedJob];
     return NestFactory.createApplicationContext(
       { module: BenchModule, imports: [roger], providers },
       // Errors only: a job that got buried must not pass for a slow one.

@@ -2,6 +2,7 @@
 import type { Benchmark } from './benchmark';
 import { cost } from './cost';
 import { enqueue } from './enqueue';
+import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
 import { work } from './process';
@@ -9,6 +10,7 @@ import { work } from './process';
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   enqueue,
   process: work,
+  keys,
   latency,
   memory,
   cost,

@@ -49,3 +49,21 @@ export class ScopedJob implements JobHandler<typeof ARGS> {
     this.tally.count();
   }
 }
+
+/** Its keys stand beside the args of the others. */
+export interface KeyedArgs extends Partial<typeof ARGS> {
+  readonly queueKey?: string;
+  readonly executionKey?: string;
+}
+
+@RogerJob({
+  queueKey: (args: KeyedArgs) => args.queueKey,
+  executionKey: (args: KeyedArgs) => args.executionKey,
+})
+export class KeyedJob implements JobHandler<KeyedArgs> {
+  constructor(private readonly tally: Tally) {}
+
+  perform(_args: KeyedArgs): void {
+    this.tally.count();
+  }
+}

@@ -1,4 +1,6 @@
-// The benchmarks' entry: `npm run bench -- [--json] [--quick] [name…]`. Starts a broker, runs each in its own process.
+// The benchmarks' entry: `npm run bench -- [--json] [--quick] [--limit seconds] [name…]`. Starts a broker, runs each in
+// its own process.
+import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -10,14 +12,25 @@ import { jsonLine, table } from './report';
 
 const LIMIT_MS = 600_000;
 const QUICK_LIMIT_MS = 45_000;
+/** For all together, with the start and stop of the broker, where `--limit` doesn't say another: the gate must not hang. */
+const QUICK_TOTAL_LIMIT_SECONDS = 300;
 
 const { values: flags, positionals } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    limit: { type: 'string' },
+  },
   allowPositionals: true,
 });
 
+/** What is being done, for who wonders what took so long. */
+let underWay = 'the start of the broker';
+let running: ChildProcess | undefined;
+
 async function main(): Promise<void> {
   const names = chosen();
+  limitAll();
   const given = process.env['ROGER_AMQP_URL'];
   const broker = given === undefined ? await startPrivateRabbitmq() : undefined;
   const uri = broker?.uri ?? given ?? '';
@@ -25,15 +38,36 @@ async function main(): Promise<void> {
   try {
     for (const name of names) {
       console.error(`${name} …`);
+      underWay = name;
       results.push(await runApart({ name, isQuick: flags.quick }, uri));
     }
   } finally {
+    underWay = 'the stop of the broker';
     await broker?.stop();
   }
   // The quick form shows that the benchmarks work; its figures mean little and are not judged.
   console.log(table(results, { isJudged: !flags.quick }));
   console.log(`${circumstances()}\n`);
   if (flags.json) console.log(jsonLine(results));
+}
+
+/** Ends everything when the time for all together is over. The private broker does not outlive this process. */
+function limitAll(): void {
+  const seconds = totalLimitSeconds();
+  if (seconds === undefined) return;
+  const timer = setTimeout(() => {
+    running?.kill('SIGKILL');
+    console.error(`The benchmarks did not end within ${seconds} s: ${underWay} was under way`);
+    process.exit(1);
+  }, seconds * 1_000);
+  timer.unref();
+}
+
+function totalLimitSeconds(): number | undefined {
+  if (flags.limit === undefined) return flags.quick ? QUICK_TOTAL_LIMIT_SECONDS : undefined;
+  const seconds = Number(flags.limit);
+  if (seconds > 0 && seconds <= 86_400) return seconds;
+  throw new Error(`--limit takes a number of seconds, not ${flags.limit}`);
 }
 
 function circumstances(): string {
@@ -58,6 +92,7 @@ function runApart(assignment: Assignment, uri: string): Promise<Result> {
       // The URI may hold a password, and arguments are seen by everyone.
       env: { ...process.env, ROGER_AMQP_URL: uri, SWC_NODE_PROJECT: join(__dirname, 'tsconfig.built.json') },
     });
+    running = child;
     const limitMs = flags.quick ? QUICK_LIMIT_MS : LIMIT_MS;
     const timer = setTimeout(() => {
       child.kill('SIGKILL');

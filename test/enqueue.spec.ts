@@ -474,7 +474,11 @@ describe('enqueueMany', () => {
     ['an async generator', () => later(notes(10))],
   ])('takes %s', async (_what, args) => {
     const { jobs, sent } = await producer();
-    expect(await jobs.enqueueMany(Note, args(), { queue: 'mail' })).toEqual({ enqueued: 10, duplicates: [], failures: [] });
+    expect(await jobs.enqueueMany(Note, args(), { queue: 'mail' })).toEqual({
+      enqueued: 10,
+      duplicates: [],
+      failures: [],
+    });
     expect(await sent('mail')).toBe(10);
   });
 
@@ -585,7 +589,11 @@ describe('enqueueMany', () => {
         yield { n, text: 'some payload of a usual length, about a hundred bytes in all with the rest of it' };
       }
     }
-    expect(await jobs.enqueueMany(Count, counted())).toEqual({ enqueued: 100_000, duplicates: [], failures: [] });
+    expect(await jobs.enqueueMany(Count, counted())).toEqual({
+      enqueued: 100_000,
+      duplicates: [],
+      failures: [],
+    });
     clearInterval(clock);
     await within('all jobs to run', runs.count(1));
     // One after every thousand jobs.

@@ -26,6 +26,7 @@ class RabbitmqLedgerFixture implements LedgerFixture {
         maxBufferedBytes: 64 * 1024 * 1024,
         deliveryLimit: 5,
         maxBuriedQueueSize: 2,
+        ledgerShards: 8,
       },
       SILENCE,
     );

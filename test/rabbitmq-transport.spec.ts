@@ -29,6 +29,7 @@ class RabbitmqFixture implements TransportFixture {
         maxBufferedBytes: 64 * 1024 * 1024,
         deliveryLimit: 20,
         maxBuriedQueueSize: 100,
+        ledgerShards: 8,
       },
       SILENCE,
     );

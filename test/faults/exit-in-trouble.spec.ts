@@ -9,7 +9,7 @@ import { Sightings } from '../support/sightings';
 import { TcpProxy } from '../support/tcp-proxy';
 import { Work } from '../support/work';
 
-/** Farewells to a broker that doesn't answer, one after the other: to each queue, to both connections. */
+/** Farewells to a broker that doesn't answer, one after the other: to each queue, to all three connections. */
 const FAREWELLS_MS = 8_500;
 
 let broker: PrivateRabbitmq;
@@ -46,7 +46,7 @@ test('when the broker has fallen silent and nobody has noticed yet', async () =>
 test('when the silence was noticed and the next connection does not come about', async () => {
   const child = await startChild(uniquePartition(), 1);
   proxy.silence('up', 'down');
-  await eventually('both connections to be tried again', () => proxy.accepted === 4);
+  await eventually('all connections to be tried again', () => proxy.accepted === 6);
   await expectToEnd(child);
 });
 
@@ -54,8 +54,8 @@ test('when the broker is not there', async () => {
   const child = await startChild(uniquePartition(), 60);
   await proxy.refuse();
   await eventually(
-    'both connections to have failed',
-    () => child.lines.filter((line) => line.includes("Can't connect")).length === 2,
+    'all connections to have failed',
+    () => child.lines.filter((line) => line.includes("Can't connect")).length === 3,
   );
   await expectToEnd(child);
 });

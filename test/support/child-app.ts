@@ -3,18 +3,37 @@ import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import type { RogerModuleOptions } from 'nestjs-roger';
+import type { KeyedArgs } from './keyed-work';
+import { Signals } from './signal';
 import type { Sightings } from './sightings';
 import { within } from './within';
 import type { Sighting } from './work';
 
 /** What the child is told. */
-export type Order = 'close';
+export type Order = 'close' | 'release' | EnqueueOrder;
+
+/** Jobs with keys to be enqueued at once. */
+export interface EnqueueOrder {
+  readonly partition: string;
+  readonly queue?: string;
+  readonly orders: readonly { readonly id: string; readonly args: KeyedArgs }[];
+}
+
+/** What became of one of them. */
+export interface EnqueueOutcome {
+  readonly kind: 'outcome';
+  readonly id: string;
+  readonly status: 'enqueued' | 'duplicate' | 'failed';
+  readonly existingJobId?: string | undefined;
+  readonly error?: string;
+}
 
 /** What the child tells. */
 export type Report =
   | { readonly kind: 'started' }
   | { readonly kind: 'sighting'; readonly sighting: Sighting }
   | { readonly kind: 'closed' }
+  | EnqueueOutcome
   | { readonly kind: 'line'; readonly level: string; readonly message: string };
 
 /** How a process ended. */
@@ -43,6 +62,8 @@ export class ChildApp {
   /** Settles when the process has ended, however. */
   readonly exited: Promise<Exit>;
   readonly lines: string[] = [];
+  /** Of what it was told to enqueue. */
+  readonly outcomes = new Signals<EnqueueOutcome>();
   private onReport: (report: Report) => void = () => undefined;
   private stderr = '';
 
@@ -59,6 +80,7 @@ export class ChildApp {
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
     child.on('message', (report: Report) => {
       if (report.kind === 'sighting') options.sightings.add(report.sighting);
+      if (report.kind === 'outcome') this.outcomes.add(report);
       if (report.kind === 'line') this.lines.push(`${report.level} ${report.message}`);
       this.onReport(report);
     });
@@ -90,6 +112,30 @@ export class ChildApp {
   async kill(signal: NodeJS.Signals = 'SIGKILL', limitMs?: number): Promise<Exit> {
     this.child.kill(signal);
     return this.gone(limitMs);
+  }
+
+  /** Sends the signal and waits for nothing. */
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Lets its held jobs end. */
+  release(): void {
+    this.child.send('release' satisfies Order);
+  }
+
+  /** Has it enqueue jobs; their outcomes come one by one. */
+  enqueue(order: EnqueueOrder): void {
+    this.child.send(order satisfies Order);
+  }
+
+  /** Has it enqueue jobs and resolves when each has an outcome. */
+  async enqueued(order: EnqueueOrder, limitMs?: number): Promise<readonly EnqueueOutcome[]> {
+    const before = this.outcomes.seen.length;
+    this.enqueue(order);
+    const all = this.outcomes.count(before + order.orders.length);
+    await within(`${this.options.node} to enqueue`, all, () => this.standing(), limitMs);
+    return this.outcomes.seen.slice(before);
   }
 
   /** Tells the child to close its app; resolves when it has. */

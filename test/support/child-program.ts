@@ -4,10 +4,12 @@ import type { LoggerService } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { RogerModuleOptions } from 'nestjs-roger';
-import { PartitionService, RogerModule } from 'nestjs-roger';
-import type { Order, Report } from './child-app';
+import { JobQueue, PartitionService, RogerModule } from 'nestjs-roger';
+import type { EnqueueOrder, Order, Report } from './child-app';
+import { KEYED, KeyedWork } from './keyed-work';
+import { Gate } from './signal';
 import type { Sighting } from './work';
-import { Witness, Work } from './work';
+import { Witness } from './work';
 
 interface Settings {
   readonly node: string;
@@ -17,8 +19,11 @@ interface Settings {
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as Settings;
 
+const held = new Gate();
+
 class Telling extends Witness {
   readonly node = settings.node;
+  override readonly released = held.opened;
   see(sighting: Sighting): void {
     tell({ kind: 'sighting', sighting });
   }
@@ -26,7 +31,7 @@ class Telling extends Witness {
 
 @Module({
   imports: [RogerModule.forRoot(settings.roger)],
-  providers: [Work, { provide: Witness, useClass: Telling }],
+  providers: [...KEYED, { provide: Witness, useClass: Telling }],
 })
 class ChildModule {}
 
@@ -42,13 +47,34 @@ function line(level: string): (message: unknown) => void {
 
 const logger: LoggerService = { log: line('log'), warn: line('warn'), error: line('error') };
 
+/** All at once, and tells what became of each. */
+async function enqueueAll(jobs: JobQueue, { partition, queue, orders }: EnqueueOrder): Promise<void> {
+  await Promise.all(
+    orders.map(async ({ id, args }) => {
+      try {
+        const result = await jobs.enqueue(KeyedWork, args, { partition, id, ...(queue && { queue }) });
+        const existingJobId = result.status === 'duplicate' ? result.existingJobId : undefined;
+        tell({ kind: 'outcome', id, status: result.status, existingJobId });
+      } catch (error) {
+        tell({ kind: 'outcome', id, status: 'failed', error: String(error) });
+      }
+    }),
+  );
+}
+
 async function main(): Promise<void> {
   const app = await NestFactory.createApplicationContext(ChildModule, { logger });
   app.enableShutdownHooks();
-  process.on('message', (_order: Order) => {
-    void app.close().then(() => {
-      tell({ kind: 'closed' });
-    });
+  process.on('message', (order: Order) => {
+    if (order === 'release') {
+      held.open();
+    } else if (order === 'close') {
+      void app.close().then(() => {
+        tell({ kind: 'closed' });
+      });
+    } else {
+      void enqueueAll(app.get(JobQueue), order);
+    }
   });
   // The parent's end is ours; its presence alone must not keep us alive.
   process.once('disconnect', () => process.exit(1));

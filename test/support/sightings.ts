@@ -53,6 +53,40 @@ export class Sightings {
     return peak;
   }
 
+  /** Resolves when this was seen of the job so many times, to the last of these sightings. */
+  seenOf(id: string, what: Sighting['what'], times = 1): Promise<Sighting> {
+    return this.until(
+      `job ${id} to be ${what} ${times} times`,
+      () => this.all.filter((sighting) => sighting.id === id && sighting.what === what)[times - 1],
+      undefined,
+      () => JSON.stringify(this.all.filter((sighting) => sighting.id === id)),
+    );
+  }
+
+  /** What was seen of the job, on all nodes, in the order in which it happened. */
+  whatOf(id: string): Sighting['what'][] {
+    return this.inOrder()
+      .filter((sighting) => sighting.id === id)
+      .map(({ what }) => what);
+  }
+
+  /** Everything in the order in which it happened: what two processes tell may arrive otherwise. */
+  inOrder(): Sighting[] {
+    return [...this.all].sort((a, b) => a.at - b.at);
+  }
+
+  /** How many of these jobs ran at once, on all nodes together, at most. */
+  peakOf(isMeant: (id: string) => boolean): number {
+    let running = 0;
+    let peak = 0;
+    for (const { what, id } of this.inOrder()) {
+      if (!isMeant(id)) continue;
+      if (what === 'began') peak = Math.max(peak, ++running);
+      if (what === 'ended' || what === 'failed' || what === 'aborted') running--;
+    }
+    return peak;
+  }
+
   /** Resolves when this was seen so many times, to these sightings. */
   seen(what: Sighting['what'], count: number, node?: string): Promise<readonly Sighting[]> {
     const matching = (): Sighting[] =>

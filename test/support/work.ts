@@ -1,7 +1,7 @@
 // A job that does nothing but tell what happens to it, for tests that count runs.
 import { Injectable } from '@nestjs/common';
-import type { JobContext, JobHandler } from 'nestjs-roger';
-import { JobQueue, RogerJob } from 'nestjs-roger';
+import type { Job, JobContext, JobHandler } from 'nestjs-roger';
+import { JobCancelledError, JobQueue, RogerJob } from 'nestjs-roger';
 
 export interface WorkArgs {
   /** How long it takes, in ms. */
@@ -18,10 +18,20 @@ export interface WorkArgs {
 
 /** What happened to a job, and on which node. */
 export interface Sighting {
-  readonly what: 'began' | 'ended' | 'failed' | 'aborted' | 'enqueued';
+  readonly what: 'began' | 'ended' | 'failed' | 'aborted' | 'enqueued' | 'cancelled' | 'buried';
   readonly id: string;
   readonly attempt: number;
   readonly node: string;
+  /** In ms, by a clock that all processes of this machine share. */
+  readonly at: number;
+  readonly fence?: number;
+  /** Why it was cancelled. */
+  readonly reason?: string;
+}
+
+/** The present moment for a sighting. */
+export function sharedClock(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
 }
 
 /** Gets all sightings of a node. */
@@ -37,12 +47,21 @@ export abstract class Witness {
 export class Work implements JobHandler<WorkArgs> {
   constructor(
     private readonly witness: Witness,
-    private readonly jobs: JobQueue,
+    protected readonly jobs: JobQueue,
   ) {}
 
-  async perform(args: WorkArgs, { job, attempt, signal }: JobContext): Promise<void> {
+  async perform(args: WorkArgs, { job, attempt, signal, fence }: JobContext): Promise<void> {
     const see = (what: Sighting['what'], id = job.id): void => {
-      this.witness.see({ what, id, attempt, node: this.witness.node });
+      const reason = signal.reason instanceof JobCancelledError ? signal.reason.reason : undefined;
+      this.witness.see({
+        what,
+        id,
+        attempt,
+        node: this.witness.node,
+        at: sharedClock(),
+        ...(fence === undefined ? {} : { fence }),
+        ...(reason === undefined ? {} : { reason }),
+      });
     };
     see('began');
     const heeded = args.isStubborn === true ? undefined : signal;
@@ -53,7 +72,7 @@ export class Work implements JobHandler<WorkArgs> {
       if (args.isStubborn !== true) throw signal.reason;
     }
     for (const id of args.enqueues ?? []) {
-      await this.jobs.enqueue(Work, {}, { partition: job.partition, queue: job.queue, id });
+      await this.enqueueNext(id, job);
       see('enqueued', id);
     }
     if (attempt <= (args.failures ?? 0)) {
@@ -61,6 +80,10 @@ export class Work implements JobHandler<WorkArgs> {
       throw new Error(`failure ${attempt} of ${args.failures ?? 0}`);
     }
     see('ended');
+  }
+
+  protected async enqueueNext(id: string, { partition, queue }: Job): Promise<void> {
+    await this.jobs.enqueue(Work, {}, { partition, queue, id });
   }
 }
 

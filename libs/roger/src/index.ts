@@ -20,6 +20,7 @@ export {
   JobCancelledError,
   JobTooLargeError,
   LedgerFullError,
+  LedgerShardsMismatchError,
   LedgerStateError,
   LedgerUnavailableError,
   MalformedJobError,

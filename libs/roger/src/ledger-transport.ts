@@ -25,7 +25,10 @@ export interface LedgerTransport {
   /** Tells all nodes that take mail, this one too. A lost message is not told. */
   announce(bytes: Buffer): void;
 
-  /** Whether somebody has ever used this ledger. @throws NotConnectedError, BrokerRefusedError */
+  /**
+   * Whether somebody has ever used this ledger.
+   * @throws LedgerShardsMismatchError when ledgers are used, but of another number, NotConnectedError, BrokerRefusedError
+   */
   exists(ledger: number): Promise<boolean>;
 
   /**

@@ -101,7 +101,13 @@ class Parts {
     const callbacks = new CallbackChain(log);
     const { retryLevels, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
     const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
-    const ledgers = new Ledgers(transport.ledgers, settings, log, decode);
+    const ledgers = new Ledgers(
+      transport.ledgers,
+      settings,
+      log,
+      decode,
+      async (address) => (await transport.depth(address))?.ready,
+    );
     const worker = new Worker({
       registry,
       callbacks,
@@ -137,7 +143,11 @@ function transportOf(settings: Settings, log: Logger): RabbitmqTransport | Memor
   const { connection } = settings;
   if (connection !== undefined) return new RabbitmqTransport({ ...settings, connection }, log);
   log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
-  return new MemoryTransport({ broker: settings.memory ?? new MemoryBroker(), log });
+  return new MemoryTransport({
+    broker: settings.memory ?? new MemoryBroker(),
+    log,
+    ledgerShards: settings.ledgerShards,
+  });
 }
 
 const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) => object }[] = [

@@ -91,6 +91,8 @@ export interface Delivery {
   readonly body: Buffer;
   /** True when it had been delivered before, to anyone. */
   readonly redelivered: boolean;
+  /** How often it had been delivered before, to anyone, as far as the broker counts; more with every time. */
+  readonly deliveries: number;
   /**
    * Decides what becomes of the job; returns at once and is carried out in the background, in one place: what follows
    * is published and confirmed before the delivery is acknowledged, so a crash between repeats the job and never loses

@@ -7,7 +7,6 @@ import {
   EnqueueBufferFullError,
   InvalidEnqueueOptionsError,
   InvalidJobArgsError,
-  InvalidJobDefinitionError,
   JobTooLargeError,
   NotAJobClassError,
   QueueNotFoundError,

@@ -12,6 +12,9 @@ export class KeyedEnqueue {
   /** When the queue is to be looked for again, by its address. */
   private readonly known = new Map<string, number>();
   private readonly looking = new Map<string, Promise<void>>();
+  /** Jobs that wait for the look at their queue, or behind one that does. */
+  private inLine = 0;
+  private lastTurn: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly transport: Pick<Transport, 'depth' | 'declareQueue'>,
@@ -26,9 +29,22 @@ export class KeyedEnqueue {
    */
   async enqueue(job: Job, body: Buffer): Promise<string | undefined> {
     const address = `${job.partition}-${job.queue}`;
-    const until = this.known.get(address);
-    if (until === undefined || until < performance.now()) await this.lookOnce(address, job);
-    return (await this.ledgers.enqueue(job, body)).duplicate;
+    const isKnown = (this.known.get(address) ?? 0) >= performance.now();
+    if (isKnown && this.inLine === 0) return (await this.ledgers.enqueue(job, body)).duplicate;
+    // The ledger gets them in the order in which they came here, however long the look for each one's queue takes.
+    const looked = isKnown ? undefined : this.lookOnce(address, job);
+    const turn = this.lastTurn.then(() => looked);
+    this.lastTurn = turn.catch(() => undefined);
+    this.inLine++;
+    try {
+      await turn;
+    } catch (error) {
+      this.inLine--;
+      throw error;
+    }
+    const reply = this.ledgers.enqueue(job, body);
+    this.inLine--;
+    return (await reply).duplicate;
   }
 
   /** A thousand jobs for one queue look for it once. */

@@ -96,6 +96,11 @@ const EXAMPLES: Record<
     'same id',
   ],
   LedgerFullError: [(text) => new errors.LedgerFullError(text, 10), SHOWN, '10 waiting', 'maxWaitingJobs'],
+  LedgerShardsMismatchError: [
+    (text) => new errors.LedgerShardsMismatchError(4, 8, text),
+    'is 4 on this node, but 8',
+    'Set ledgerShards',
+  ],
   LedgerStateError: [
     (text) => new errors.LedgerStateError(text, `it is ${text}`),
     SHOWN,

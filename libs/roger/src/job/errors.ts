@@ -367,6 +367,24 @@ export class LedgerStateError extends RogerError {
   }
 }
 
+/**
+ * The option `ledgerShards` is not what the ledgers on the broker were made with. With another number, a partition's keys
+ * would be looked for in the wrong place: nothing with a key is done, and no partition is served.
+ */
+export class LedgerShardsMismatchError extends RogerError {
+  readonly code = 'ROGER_LEDGER_SHARDS_MISMATCH';
+  constructor(
+    readonly ledgerShards: number,
+    readonly onBroker: number | undefined,
+    object: string,
+  ) {
+    super(
+      `ledgerShards is ${ledgerShards} on this node, but ${onBroker ?? 'another number'} was written down on the broker ` +
+        `(in the queue ${object}) when ledgers were first used. Set ledgerShards to that on every node.`,
+    );
+  }
+}
+
 /** Why a running job's signal was aborted: somebody cancelled the job. `reason` is what they said. */
 export class JobCancelledError extends RogerError {
   readonly code = 'ROGER_JOB_CANCELLED';

@@ -94,7 +94,8 @@ export class Announcements {
   }
 
   private async probeOne(node: string, gone: Set<string>): Promise<void> {
-    if (await this.probe(node)) return;
+    // Who can't be asked may be there.
+    if (await this.probe(node).catch(() => true)) return;
     gone.add(node);
     this.nodes.left(node);
   }

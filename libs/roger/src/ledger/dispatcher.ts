@@ -3,7 +3,7 @@ import type { RogerLog } from '../job/log';
 import { oneLine } from '../job/errors';
 import type { DispatchRoute, LedgerTransport } from '../ledger-transport';
 import { DispatchDoubtfulError } from '../ledger-transport';
-import type { KeyedJob } from './state/keyed-job';
+import type { KeyedJob } from './state/partition-state';
 
 const AGAIN_MIN_MS = 100;
 const AGAIN_MAX_MS = 5_000;
@@ -25,7 +25,8 @@ export class Dispatcher {
   private isStopped = false;
   private readonly timers = new Set<NodeJS.Timeout>();
   private readonly express = new Set<string>();
-  private complaint: string | undefined;
+  /** What is complained of, by queue. */
+  private readonly complaints = new Map<string, string>();
 
   constructor(private readonly parts: DispatcherParts) {}
 
@@ -55,7 +56,7 @@ export class Dispatcher {
   private send(dispatch: number, job: Parameters<LedgerTransport['dispatch']>[0], againMs: number): void {
     this.parts.transport.dispatch(job).then(
       () => {
-        this.complaint = undefined;
+        this.complaints.delete(`${job.partition}/${job.queue}`);
         if (!this.isStopped) this.parts.onDispatched(dispatch);
       },
       (error: unknown) => {
@@ -72,11 +73,12 @@ export class Dispatcher {
     againMs: number,
     error: unknown,
   ): void {
-    const problem = `${job.partition}/${job.queue}: ${oneLine(error instanceof Error ? error.message : String(error))}`;
-    // One line per cause, not one per job and try.
-    if (problem !== this.complaint) {
-      this.complaint = problem;
-      this.parts.log.warn(`A job with a key can't be sent to its queue yet: ${problem}; trying on`);
+    const queue = `${job.partition}/${job.queue}`;
+    const problem = oneLine(error instanceof Error ? error.message : String(error));
+    // One line per queue and cause, not one per job and try.
+    if (problem !== this.complaints.get(queue)) {
+      this.complaints.set(queue, problem);
+      this.parts.log.warn(`A job with a key can't be sent to ${queue} yet: ${problem}; trying on`);
     }
     const timer = setTimeout(() => {
       this.timers.delete(timer);
@@ -93,8 +95,12 @@ export class Dispatcher {
   }
 }
 
+/** The token of a job's earlier sending, which would add up from one to the next. */
+const TOKEN = /,"ledger":\{"state":"[\w-]*","dispatch":\d+\}\}$/;
+
 /** Its token is added to the envelope, a JSON object, as its last field. What is buried is kept as it was. */
 function bytesOf(body: string, route: DispatchRoute, state: string, dispatch: number): Buffer {
   if (route.kind === 'bury') return Buffer.from(body, 'latin1');
-  return Buffer.from(`${body.slice(0, -1)},"ledger":{"state":"${state}","dispatch":${dispatch}}}`, 'latin1');
+  const envelope = body.replace(TOKEN, '}').slice(0, -1);
+  return Buffer.from(`${envelope},"ledger":{"state":"${state}","dispatch":${dispatch}}}`, 'latin1');
 }

@@ -16,12 +16,16 @@ import type { RecordHead } from './ledger-record';
 import { decodeState, encodeState, partsOf } from './ledger-snapshot';
 import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
+import type { LostJobsParts } from './lost-jobs';
+import { LOOK_MS, LostJobs } from './lost-jobs';
 import type { Operation } from './operation';
 import type { StatePersister } from './state-persister';
 
 /** A record that has not come back after this long will not: somebody else is the keeper, or nobody. */
 const LATE_MS = 4_000;
 const WATCH_MS = 1_000;
+/** Who can't read the past keeps the place so long before it lets others, or itself, try again. */
+const GIVE_UP_MS = 1_000;
 /** While so many records are on their way, what comes is put together into the next. */
 const RECORDS_UNDER_WAY = 3;
 /** So that the last part of a large snapshot doesn't wait longer than a late record may. */
@@ -33,6 +37,10 @@ const BYTES_TO_SNAPSHOT = 8 * 1024 * 1024;
 /** A broker closes the channel of who holds something for longer than its consumer_timeout, 30 min by default. */
 const SNAPSHOT_MS = 10 * 60 * 1_000;
 const TICK_MS = 60_000;
+/** A keeper to which no request has come for so long makes sure that requests do come. */
+const IDLE_MS = 20_000;
+const PROBE_LATE_MS = 10_000;
+const PROBE = Buffer.from('PROBE');
 /** What only tidies up may wait a little for company. */
 const OWN_OPERATIONS_MS = 5;
 
@@ -46,6 +54,7 @@ export interface KeeperParts {
     { readonly store: StatePersister; readonly id: string; readonly intervalMs: number } | undefined;
   /** Answers what has been applied. */
   readonly reply: (applied: readonly AppliedOperation[]) => void;
+  readonly lostJobs: LostJobsParts;
   readonly onKeeping: () => void;
   readonly onExpress: (partition: string, queue: string) => void;
 }
@@ -75,11 +84,24 @@ class Term {
   readonly arrived: BrokerMessageToAck[] = [];
   readonly own: Operation[] = [];
   readonly underWay: RecordUnderWay[] = [];
+  /** Told when a record has come back. */
+  onArrival: (() => void) | undefined;
   isFlushDue = false;
   ownTimer: NodeJS.Timeout | undefined;
+  /** Runs once it has been given up, until the place is free. */
+  givenUp: NodeJS.Timeout | undefined;
   isChanged = false;
+  /** When a request last came, and when one was last sent by the keeper to see whether any would come. */
+  requestAt = performance.now();
+  probedAt = 0;
+  readonly lostJobs: LostJobs;
 
-  constructor(makeDispatcher: (term: Term) => Dispatcher, makeReader: (term: Term) => LogReader) {
+  constructor(
+    makeDispatcher: (term: Term) => Dispatcher,
+    makeReader: (term: Term) => LogReader,
+    lostJobs: LostJobsParts,
+  ) {
+    this.lostJobs = new LostJobs(lostJobs);
     this.dispatcher = makeDispatcher(this);
     this.reader = makeReader(this);
   }
@@ -90,8 +112,12 @@ export class Keeper implements LedgerMember {
   private term: Term | undefined;
   private readonly watch: NodeJS.Timeout;
   private lastTickAt = performance.now();
+  private lastLookAt = performance.now();
+  private isLooking = false;
   private lastStoreAt = performance.now();
   private isStoring = false;
+  /** Why the ledger could not be kept here; said once. */
+  private complaint: string | undefined;
 
   constructor(private readonly parts: KeeperParts) {
     this.membership = parts.transport.join(parts.ledger, this);
@@ -115,6 +141,11 @@ export class Keeper implements LedgerMember {
     if (this.term !== undefined) this.noteIn(this.term, operation);
   }
 
+  /** Takes its place anew: the broker may have forgotten the one that it had. */
+  rejoin(detail: string): void {
+    this.membership.stepDown(detail);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.watch);
     const { term } = this;
@@ -124,22 +155,21 @@ export class Keeper implements LedgerMember {
 
   onRecord(bytes: Buffer): void {
     const term = (this.term ??= this.begin());
+    if (term.isOver) return;
     term.received++;
     term.bytesSinceSnapshot += bytes.length;
     term.recordsSinceSnapshot++;
-    const applied: AppliedOperation[] = [];
-    let read;
     try {
-      read = term.reader.read(bytes, term.isKeeping ? (one) => applied.push(one) : undefined);
+      this.read(term, bytes);
     } catch (error) {
       // A record that can't be applied stops every keeper: better none than one with another state.
-      this.parts.log.error(
-        `Ledger ${this.parts.ledger} can't be kept, a record of its log is damaged: ${oneLine(String(error))}`,
-        error instanceof Error ? error.stack : undefined,
-      );
-      this.stepDown('a record is damaged');
-      return;
+      this.giveUp(term, 'a record of its log is damaged', error);
     }
+  }
+
+  private read(term: Term, bytes: Buffer): void {
+    const applied: AppliedOperation[] = [];
+    const read = term.reader.read(bytes, term.isKeeping ? (one) => applied.push(one) : undefined);
     if (read.kind === 'void') return;
     if (read.by !== term.nonce) {
       if (read.kind === 'claim' && term.isKeeping) this.stepDown('another node has claimed the ledger');
@@ -153,6 +183,11 @@ export class Keeper implements LedgerMember {
   onRequest(request: BrokerMessageToAck): void {
     const { term } = this;
     if (term === undefined) return;
+    term.requestAt = performance.now();
+    if (request.body.equals(PROBE)) {
+      request.ack();
+      return;
+    }
     term.arrived.push(request);
     this.flushSoon(term);
   }
@@ -197,6 +232,7 @@ export class Keeper implements LedgerMember {
           },
           own.nonce,
         ),
+      this.parts.lostJobs,
     );
     const claim: RecordHead = {
       kind: 'claim',
@@ -211,10 +247,11 @@ export class Keeper implements LedgerMember {
 
   /** The past has been read, and from here on nobody else's records count. */
   private async keep(term: Term): Promise<void> {
-    term.underWay.shift();
+    this.arrive(term);
     if (!(await this.load(term)) || this.isOver(term)) return;
     term.isKeeping = true;
     term.isChanged = true;
+    this.complaint = undefined;
     if (term.reader.state.sending.size > 0) this.noteIn(term, { op: 'dispatch all again' });
     this.flush(term);
     this.parts.onKeeping();
@@ -222,7 +259,7 @@ export class Keeper implements LedgerMember {
 
   /** A log without a past: it is new, or it was lost. What a persister kept is the state then. */
   private async load(term: Term): Promise<boolean> {
-    const { persister, ledger, log } = this.parts;
+    const { persister } = this.parts;
     if (persister === undefined || term.reader.state.lastPlace > 0 || term.reader.state.partitions.size > 0) {
       return true;
     }
@@ -241,16 +278,13 @@ export class Keeper implements LedgerMember {
       await this.writeSnapshot(term);
       return true;
     } catch (error) {
-      log.error(
-        `Ledger ${ledger} can't be kept: ${oneLine(error instanceof Error ? error.message : String(error))}`,
-      );
-      this.stepDown('its stored state could not be loaded');
+      this.giveUp(term, 'its stored state could not be loaded', error);
       return false;
     }
   }
 
   private answer(term: Term, applied: readonly AppliedOperation[]): void {
-    const record = term.underWay.shift();
+    const record = this.arrive(term);
     term.isChanged = true;
     if (applied.length > 0) this.parts.reply(applied);
     for (const request of record?.requests ?? []) request.ack();
@@ -315,7 +349,7 @@ export class Keeper implements LedgerMember {
   /** Requests wait meanwhile: a snapshot is of one moment. The rest of the process has its turns between the parts. */
   private async writeSnapshot(term: Term): Promise<void> {
     term.isSnapshotting = true;
-    while (term.underWay.length > 0 && !this.isOver(term)) await nextTurn();
+    await this.untilUnderWay(term, 0);
     let first = true;
     let bytes = 0;
     for (const part of partsOf(term.reader.state)) {
@@ -324,14 +358,27 @@ export class Keeper implements LedgerMember {
       bytes += part.length;
       first = false;
       this.append(term, encodeFrame(head, [part]), []);
-      do await nextTurn();
-      while (term.underWay.length >= PARTS_UNDER_WAY && !this.isOver(term));
+      await nextTurn();
+      await this.untilUnderWay(term, PARTS_UNDER_WAY);
     }
     term.snapshotBytes = bytes;
   }
 
+  /** Until no more than so many records are on their way, or the term is over. */
+  private async untilUnderWay(term: Term, most: number): Promise<void> {
+    while (term.underWay.length > most && !this.isOver(term)) {
+      await new Promise<void>((resolve) => (term.onArrival = resolve));
+    }
+  }
+
+  private arrive(term: Term): RecordUnderWay | undefined {
+    const record = term.underWay.shift();
+    term.onArrival?.();
+    return record;
+  }
+
   private onSnapshotPart(term: Term, isFirst: boolean, isComplete: boolean): void {
-    term.underWay.shift();
+    this.arrive(term);
     if (isFirst) term.snapshotBegin = term.received - 1;
     if (!isComplete) return;
     this.membership.trim(term.snapshotBegin - term.trimmed);
@@ -345,7 +392,7 @@ export class Keeper implements LedgerMember {
 
   private look(): void {
     const { term } = this;
-    if (term === undefined) return;
+    if (term === undefined || term.isOver) return;
     const now = performance.now();
     const [oldest] = term.underWay;
     if (oldest !== undefined && now - oldest.sentAt > LATE_MS && !this.membership.isBlocked) {
@@ -358,10 +405,39 @@ export class Keeper implements LedgerMember {
       this.lastTickAt = now;
       this.noteIn(term, { op: 'tick' });
     }
+    this.probe(term, now);
+    if (now - this.lastLookAt >= LOOK_MS && !this.isLooking) void this.lookForLost(term);
     const { persister } = this.parts;
     if (persister !== undefined && term.isChanged && now - this.lastStoreAt >= persister.intervalMs) {
       void this.store(term);
     }
+  }
+
+  /** After a split of the broker's cluster a consumer can be left that the queue has forgotten. */
+  private probe(term: Term, now: number): void {
+    if (term.probedAt > term.requestAt && now - term.probedAt > PROBE_LATE_MS) {
+      if (!this.membership.isBlocked) this.stepDown('requests do not come');
+    } else if (term.probedAt <= term.requestAt && now - term.requestAt > IDLE_MS) {
+      term.probedAt = now;
+      this.parts.transport.request(this.parts.ledger, PROBE);
+    }
+  }
+
+  private async lookForLost(term: Term): Promise<void> {
+    this.isLooking = true;
+    try {
+      const lost = await term.lostJobs.look(term.reader.state, Date.now());
+      if (lost.length > 0 && !term.isOver) {
+        this.parts.log.warn(
+          `Ledger ${this.parts.ledger}: ${lost.length} jobs are not in their queues any more (removed by hand?); their keys are free`,
+        );
+        for (const operation of lost) this.noteIn(term, operation);
+      }
+    } catch {
+      // Not connected, or without the right to look: the next time will tell.
+    }
+    this.lastLookAt = performance.now();
+    this.isLooking = false;
   }
 
   private async store(term: Term): Promise<void> {
@@ -384,6 +460,19 @@ export class Keeper implements LedgerMember {
     return term.isOver;
   }
 
+  private giveUp(term: Term, detail: string, error: unknown): void {
+    const { ledger, log } = this.parts;
+    const reason = oneLine(error instanceof Error ? error.message : String(error));
+    const complaint = `Ledger ${ledger} can't be kept here, ${detail}: ${reason}`;
+    if (complaint !== this.complaint) log.error(complaint, error instanceof Error ? error.stack : undefined);
+    this.complaint = complaint;
+    this.stop(term);
+    // At once, it would go round as fast as the broker can choose.
+    term.givenUp = setTimeout(() => {
+      this.stepDown(detail);
+    }, GIVE_UP_MS);
+  }
+
   private stepDown(detail: string): void {
     // `onLost` follows.
     this.membership.stepDown(detail);
@@ -393,7 +482,13 @@ export class Keeper implements LedgerMember {
     const { term } = this;
     if (term === undefined) return;
     this.term = undefined;
+    clearTimeout(term.givenUp);
+    this.stop(term);
+  }
+
+  private stop(term: Term): void {
     term.isOver = true;
+    term.onArrival?.();
     term.dispatcher.stop();
     clearTimeout(term.ownTimer);
     term.isKeeping = false;

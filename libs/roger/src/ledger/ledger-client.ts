@@ -15,6 +15,8 @@ const REQUEST_BYTES = 1024 * 1024;
 /** An answer that is not there after this long may have been lost. */
 const ASK_AGAIN_MS = 1_000;
 const WATCH_MS = 250;
+/** A keeper that is taken from the ledger has a successor by then; nobody's answering means that nobody was made it. */
+const SILENCE_MS = 8_000;
 const OVERHEAD_BYTES = 512;
 
 /** What a ledger answered. */
@@ -46,6 +48,8 @@ export interface LedgerClientParts {
   readonly maxBufferedBytes: number;
   /** Why there may be no answer, if that is known. */
   readonly trouble: () => Error | undefined;
+  /** Called from time to time while nothing is answered. */
+  readonly onSilence: () => void;
 }
 
 export class LedgerClient {
@@ -58,6 +62,8 @@ export class LedgerClient {
   private isFlushDue = false;
   private watch: NodeJS.Timeout | undefined;
   private isClosed = false;
+  /** Since when something is asked and nothing was answered. */
+  private silentSince = 0;
 
   constructor(private readonly parts: LedgerClientParts) {}
 
@@ -83,17 +89,20 @@ export class LedgerClient {
         reject,
         askedAt: 0,
       });
-      this.watch ??= setInterval(() => {
-        this.look();
-      }, WATCH_MS);
+      if (this.watch === undefined) {
+        this.silentSince = performance.now();
+        this.watch = setInterval(() => {
+          this.look();
+        }, WATCH_MS);
+      }
       this.flushSoon();
     });
   }
 
   /** Untrusted. */
   take(replies: Replies, text: (part: number) => string): void {
-    if (!Array.isArray(replies)) return;
-    for (const [number, reply, firstPart] of replies) {
+    this.silentSince = performance.now();
+    for (const [number, reply, firstPart] of isReplies(replies) ? replies : []) {
       const question = this.underWay.get(number);
       if (question === undefined) continue;
       this.underWay.delete(number);
@@ -196,6 +205,10 @@ export class LedgerClient {
       else this.waiting.push(question);
     }
     this.sendAll(again);
+    if (now - this.silentSince > SILENCE_MS) {
+      this.silentSince = now;
+      this.parts.onSilence();
+    }
     if (!this.waiting.isEmpty()) this.flushSoon();
     this.rest();
   }
@@ -215,4 +228,11 @@ export class LedgerClient {
     clearInterval(this.watch);
     this.watch = undefined;
   }
+}
+
+function isReplies(value: unknown): value is Replies {
+  return (
+    Array.isArray(value) &&
+    value.every((one: unknown) => Array.isArray(one) && typeof one[1] === 'object' && one[1] !== null)
+  );
 }

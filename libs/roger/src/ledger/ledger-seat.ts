@@ -7,6 +7,7 @@ import type { KeeperParts } from './keeper';
 import { Keeper } from './keeper';
 import { LedgerClient } from './ledger-client';
 import type { AppliedOperation } from './log-reader';
+import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
 import type { Reply } from './operation';
 
@@ -20,6 +21,7 @@ export interface LedgerSeatParts {
   readonly maxWaitingJobs: number;
   readonly persister: KeeperParts['persister'];
   readonly trouble: () => Error | undefined;
+  readonly lostJobs: LostJobsParts;
 }
 
 /** Answers for one asker that go out together. */
@@ -45,6 +47,9 @@ export class LedgerSeat {
       timeoutMs: parts.ledgerTimeoutMs,
       maxBufferedBytes: parts.maxBufferedBytes,
       trouble: parts.trouble,
+      onSilence: () => {
+        if (!this.keeper.isKeeping) this.keeper.rejoin('the ledger does not answer');
+      },
     });
     this.keeper = new Keeper({
       ledger,
@@ -52,6 +57,7 @@ export class LedgerSeat {
       log,
       maxWaitingJobs,
       persister,
+      lostJobs: parts.lostJobs,
       reply: (applied) => {
         this.reply(applied);
       },
@@ -104,9 +110,9 @@ export class LedgerSeat {
 
   private tellAll(change: NonNullable<ReturnType<NonNullable<Keeper['state']>['changeOf']>>) {
     const { ledger, transport, announcements } = this.parts;
-    const version = this.keeper.state?.standingVersion ?? 0;
+    const { id: state = '', standingVersion: version = 0 } = this.keeper.state ?? {};
     return announcements.tell((number) => {
-      this.announce({ mail: 'standing', ledger, node: transport.nodeId, number, version, change });
+      this.announce({ mail: 'standing', ledger, node: transport.nodeId, number, state, version, change });
     });
   }
 

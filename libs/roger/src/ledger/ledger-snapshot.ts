@@ -2,9 +2,9 @@
 import type { DispatchRoute } from '../ledger-transport';
 import { encodeFrame, Frame } from './frame';
 import type { LedgerState } from './ledger-state';
-import type { Phase } from './state/keyed-job';
-import { KeyedJob } from './state/keyed-job';
-import { Lease } from './state/lease';
+import type { DispatchToken } from './operation';
+import type { Phase } from './state/partition-state';
+import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import type { SessionsDump } from './state/sessions';
 
 const JOBS_PER_PART = 2_000;
@@ -27,7 +27,7 @@ interface Rest {
   readonly lastPlace: number;
   readonly standingVersion: number;
   readonly sessions: SessionsDump;
-  readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number])[];
+  readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number, deliveries: number])[];
   readonly partitions: readonly {
     readonly id: string;
     readonly cancelled: readonly (readonly [id: string, reason: string, at: number])[];
@@ -48,6 +48,7 @@ type JobRow = readonly [
   since: number,
   cancelReason: string | null,
   route: DispatchRoute | null,
+  adoptedFrom: DispatchToken | null,
   lease: number,
   body: number,
 ];
@@ -107,7 +108,12 @@ function restOf(state: LedgerState): Rest {
     lastPlace: state.lastPlace,
     standingVersion: state.standingVersion,
     sessions: state.sessions.dump(),
-    leases: [...state.leases.values()].map(({ dispatch, owner, fence }) => [dispatch, owner, fence]),
+    leases: [...state.leases.values()].map(({ dispatch, owner, fence, deliveries }) => [
+      dispatch,
+      owner,
+      fence,
+      deliveries,
+    ]),
     partitions: [...state.partitions.values()].map(({ id, cancelled, paused }) => ({
       id,
       cancelled: [...cancelled].map(([job, { reason, at }]) => [job, reason, at]),
@@ -136,6 +142,7 @@ function rowOf(job: KeyedJob, body: number): JobRow {
     since,
     job.cancelReason ?? null,
     job.route ?? null,
+    job.adoptedFrom ?? null,
     job.lease?.dispatch ?? 0,
     body,
   ];
@@ -156,7 +163,7 @@ export class SnapshotReader {
   /** @returns true at the last part. @throws SnapshotError, FrameError */
   add(bytes: Buffer): boolean {
     const frame = Frame.read(bytes);
-    const head = frame.head as PartHead;
+    const head = (frame.head ?? {}) as PartHead;
     if (head.format !== FORMAT) throw new SnapshotError(`its format is ${head.format}, not ${FORMAT}`);
     if (head.part !== this.parts) throw new SnapshotError(`part ${this.parts} is missing`);
     this.parts++;
@@ -169,8 +176,8 @@ export class SnapshotReader {
     const { state } = this;
     Object.assign(state, numbers);
     state.sessions.load(sessions);
-    for (const [dispatch, owner, fence] of leases)
-      state.leases.set(dispatch, new Lease(dispatch, owner, fence));
+    for (const [dispatch, owner, fence, deliveries] of leases)
+      state.leases.set(dispatch, new Lease(dispatch, owner, fence, deliveries));
     for (const { id: partitionId, cancelled, paused } of partitions) {
       const partition = state.partition(partitionId);
       for (const [job, reason, at] of cancelled) partition.cancelled.set(job, { reason, at });
@@ -181,10 +188,13 @@ export class SnapshotReader {
   private addJob(row: JobRow, frame: Frame): void {
     const { state } = this;
     const [partitionId, queue, id, queueKey, executionKey, place, phase, flags, dispatch, since] = row;
-    const [, , , , , , , , , , cancelReason, route, lease, body] = row;
-    const partition = state.partition(partitionId);
-    const line =
-      executionKey === null || (flags & IS_PARTING) !== 0 ? undefined : partition.lines.get(executionKey);
+    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body] = row;
+    const isParting = (flags & IS_PARTING) !== 0;
+    // Who is only on its way to the buried doesn't keep its partition.
+    const partition = isParting
+      ? (state.partitions.get(partitionId) ?? new PartitionState(partitionId))
+      : state.partition(partitionId);
+    const line = executionKey === null || isParting ? undefined : partition.lines.get(executionKey);
     const key = line?.key ?? executionKey ?? undefined;
     const job = new KeyedJob(partition, id, this.shared(queue), queueKey ?? undefined, key, place);
     job.phase = PHASES[phase] ?? 'queued';
@@ -192,8 +202,9 @@ export class SnapshotReader {
     job.since = since;
     job.cancelReason = cancelReason ?? undefined;
     job.route = route ?? undefined;
+    job.adoptedFrom = adoptedFrom ?? undefined;
     job.body = body === NONE ? undefined : frame.text(body);
-    if ((flags & IS_PARTING) === 0) partition.jobs.set(id, job);
+    if (!isParting) partition.jobs.set(id, job);
     if ((flags & HOLDS_QUEUE_KEY) !== 0 && job.queueKey !== undefined) {
       partition.queueKeys.set(job.queueKey, job);
       job.holdsQueueKey = true;
@@ -211,11 +222,17 @@ export class SnapshotReader {
         partition.addQueued(job);
         return;
       case 'running':
-        state.leases.get(lease)?.add(job);
+        this.leaseOf(lease).add(job);
         return;
       case 'missing':
         state.missing.add(job);
     }
+  }
+
+  private leaseOf(dispatch: number): Lease {
+    const lease = this.state.leases.get(dispatch);
+    if (lease === undefined) throw new SnapshotError(`lease ${dispatch} is missing`);
+    return lease;
   }
 
   private shared(text: string): string {
@@ -234,9 +251,10 @@ export function encodeState(state: LedgerState): Buffer {
 /** @throws SnapshotError, FrameError */
 export function decodeState(bytes: Buffer, into: LedgerState): void {
   const frame = Frame.read(bytes);
-  const { ledger, format } = frame.head as { ledger?: unknown; format?: unknown };
+  const { ledger, format } = (frame.head ?? {}) as { ledger?: unknown; format?: unknown };
   if (ledger !== 'roger') throw new SnapshotError('it is not the state of a ledger');
   if (format !== FORMAT) throw new SnapshotError(`its format is ${String(format)}, not ${FORMAT}`);
+  if (frame.count === 0) throw new SnapshotError('it is not whole');
   const reader = new SnapshotReader(into);
   for (let index = 0; index < frame.count; index++) {
     if (reader.add(frame.part(index)) !== (index === frame.count - 1)) {

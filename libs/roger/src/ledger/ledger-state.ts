@@ -3,6 +3,7 @@ import type { DispatchRoute } from '../ledger-transport';
 import type {
   Cancelled,
   ClaimReply,
+  DispatchToken,
   EnqueueReply,
   LedgerOutcome,
   Operation,
@@ -10,10 +11,8 @@ import type {
   Standing,
   StandingChange,
 } from './operation';
-import { KeyedJob } from './state/keyed-job';
-import { Lease } from './state/lease';
-import type { Line } from './state/line';
-import { PartitionState } from './state/partition-state';
+import type { Line } from './state/partition-state';
+import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import { Sessions } from './state/sessions';
 
 /** Cancels that never meet their job, and jobs that never turn up again, go after a day. */
@@ -38,6 +37,7 @@ export interface OperationContext {
 }
 
 const OK: Reply = Object.freeze({});
+const REFUSED: Reply = Object.freeze({ refused: true });
 const STALE: ClaimReply = Object.freeze({ claim: 'stale' });
 
 export class LedgerState {
@@ -62,11 +62,11 @@ export class LedgerState {
   apply(operation: Operation, context: OperationContext): Reply {
     switch (operation.op) {
       case 'enqueue':
-        return this.enqueue(operation, context) as Reply;
+        return { ...this.enqueue(operation, context) };
       case 'claim':
-        return this.claim(operation, context) as unknown as Reply;
+        return { ...this.claim(operation, context) };
       case 'adopt':
-        return this.adopt(operation, context) as unknown as Reply;
+        return { ...this.adopt(operation, context) };
       case 'park':
         return this.park(operation, context);
       case 'settle':
@@ -125,6 +125,8 @@ export class LedgerState {
 
   /** What every node has to hear of an operation; undefined: nothing. */
   changeOf(operation: Operation, reply: Reply): StandingChange | undefined {
+    // It may be anything.
+    if (reply['malformed'] === true) return undefined;
     switch (operation.op) {
       case 'pause':
       case 'resume':
@@ -146,6 +148,7 @@ export class LedgerState {
     const partitions = [...this.partitions.values()];
     const running = [...this.leases.values()].flatMap(({ jobs }) => jobs);
     return {
+      state: this.id,
       version: this.standingVersion,
       cancelled: [
         ...partitions.flatMap(({ id, cancelled }) =>
@@ -175,30 +178,27 @@ export class LedgerState {
     { partition: id, id: jobId, queue, queueKey, executionKey, body }: Operation & { op: 'enqueue' },
     { text, maxWaitingJobs }: OperationContext,
   ): EnqueueReply {
+    const bytes = text(body);
     const partition = this.partition(id);
     // The same job asked for anew: it is there.
     if (partition.jobs.has(jobId)) return {};
     const holder = queueKey === undefined ? undefined : partition.queueKeys.get(queueKey);
     if (holder !== undefined) return { duplicate: holder.id };
     const cancel = partition.cancelled.get(jobId);
-    if (cancel !== undefined) {
-      // It was there before the job, which won't run: it takes no key. Whoever meets it tells the callbacks.
-      const job = new KeyedJob(partition, jobId, queue, queueKey, executionKey, ++this.lastPlace);
-      job.body = text(body);
-      job.cancelReason = cancel.reason;
-      partition.jobs.set(jobId, job);
-      partition.cancelled.delete(jobId);
-      this.standingVersion++;
-      this.send(job, NORMAL);
-      return {};
-    }
-    const line = executionKey === undefined ? undefined : partition.lineOf(executionKey);
+    const line =
+      executionKey === undefined || cancel !== undefined ? undefined : partition.lineOf(executionKey);
     if (line?.holder !== undefined && this.waitingCount >= maxWaitingJobs) return { full: maxWaitingJobs };
 
-    const job = new KeyedJob(partition, jobId, queue, queueKey, line?.key, ++this.lastPlace);
-    job.body = text(body);
+    const job = new KeyedJob(partition, jobId, queue, queueKey, line?.key ?? executionKey, ++this.lastPlace);
+    job.body = bytes;
+    if (cancel !== undefined) {
+      // The cancel was there before the job, which won't run, and is used up by it.
+      job.cancelReason = cancel.reason;
+      partition.cancelled.delete(jobId);
+      this.standingVersion++;
+    }
     partition.jobs.set(jobId, job);
-    if (queueKey !== undefined) this.takeQueueKey(job);
+    this.takeQueueKey(job);
     if (line === undefined) {
       this.send(job, NORMAL);
     } else if (line.holder === undefined) {
@@ -212,7 +212,7 @@ export class LedgerState {
 
   private takeQueueKey(job: KeyedJob): void {
     const { queueKey, partition } = job;
-    if (queueKey === undefined || partition.queueKeys.has(queueKey)) return;
+    if (queueKey === undefined || job.cancelReason !== undefined || partition.queueKeys.has(queueKey)) return;
     partition.queueKeys.set(queueKey, job);
     job.holdsQueueKey = true;
   }
@@ -226,6 +226,7 @@ export class LedgerState {
   private waitInLine(job: KeyedJob, line: Line): void {
     job.phase = 'waiting';
     job.dispatch = 0;
+    job.adoptedFrom = undefined;
     line.insert(job);
     this.waitingCount++;
   }
@@ -261,6 +262,7 @@ export class LedgerState {
     job.partition.removeQueued(job);
     job.phase = 'dispatching';
     job.dispatch = ++this.lastDispatch;
+    job.adoptedFrom = undefined;
     job.route = route;
     this.sending.set(job.dispatch, job);
     this.effects.dispatch(job);
@@ -296,23 +298,35 @@ export class LedgerState {
   }
 
   private claim(operation: Operation & { op: 'claim' }, context: OperationContext): ClaimReply {
-    const { state, dispatch, owner, chain } = operation;
+    const { state, dispatch, chain } = operation;
     if (state !== this.id) return this.claimForeign(operation);
     const lease = this.leases.get(dispatch);
     if (lease !== undefined) return this.grantAgain(lease, operation, context);
     const job = this.partitions.get(operation.partition)?.jobs.get(operation.id);
-    if (job === undefined || !this.isPresentDispatch(job, dispatch)) return STALE;
+    if (job === undefined || !this.isPresentCopy(job, operation)) return STALE;
     if (job.phase !== 'queued' && job.phase !== 'dispatching' && job.phase !== 'missing') return STALE;
-    return this.take(job, owner, chain, context);
+    return this.take(job, operation, chain, context);
   }
 
   /** A copy of a job that was adopted may be delivered again; of any other the ledger knows nothing. */
-  private claimForeign({ partition, id, dispatch }: Operation & { op: 'claim' }): ClaimReply {
+  private claimForeign({ partition, id, ...token }: Operation & { op: 'claim' }): ClaimReply {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    return job === undefined || job.dispatch === -dispatch ? { claim: 'foreign' } : STALE;
+    return job === undefined || this.isPresentCopy(job, token) ? { claim: 'foreign' } : STALE;
   }
 
-  private take(job: KeyedJob, owner: string, chain: number, context: OperationContext): ClaimReply {
+  /** Whether this is the message by which the job is to run. */
+  private isPresentCopy(job: KeyedJob, { state, dispatch }: DispatchToken): boolean {
+    const { adoptedFrom } = job;
+    if (adoptedFrom !== undefined) return adoptedFrom.state === state && adoptedFrom.dispatch === dispatch;
+    return state === this.id && job.dispatch !== 0 && this.isPresentDispatch(job, dispatch);
+  }
+
+  private take(
+    job: KeyedJob,
+    { owner, deliveries = 0 }: Pick<Operation & { op: 'claim' }, 'owner' | 'deliveries'>,
+    chain: number,
+    context: OperationContext,
+  ): ClaimReply {
     if (job.cancelReason !== undefined) return { claim: 'cancelled', reason: job.cancelReason };
     const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
     if (line !== undefined && line.holder !== job) {
@@ -321,7 +335,7 @@ export class LedgerState {
     }
     this.arrive(job);
     this.takeQueueKey(job);
-    const lease = new Lease(job.dispatch, owner, ++this.lastFence);
+    const lease = new Lease(job.dispatch, owner, ++this.lastFence, deliveries);
     this.leases.set(lease.dispatch, lease);
     lease.add(job);
     if (line !== undefined) this.extendChain(lease, line, chain);
@@ -348,18 +362,37 @@ export class LedgerState {
 
   private grantAgain(
     lease: Lease,
-    { id, owner }: Operation & { op: 'claim' },
-    context: OperationContext,
+    { id, owner, deliveries = 0 }: Pick<Operation & { op: 'claim' }, 'id' | 'owner' | 'deliveries'>,
+    context: Pick<OperationContext, 'addPart'>,
   ): ClaimReply {
     // The broker holds a message for one consumer at a time: whoever has it now is the only one.
     if (lease.owner !== owner) {
+      // A claim of an earlier delivery, which came late.
+      if (deliveries < lease.deliveries) return STALE;
+      lease.deliveries = deliveries;
       lease.owner = owner;
       lease.fence = ++this.lastFence;
     }
     return this.grant(lease, id, context);
   }
 
-  private grant(lease: Lease, deliveredId: string, { addPart }: OperationContext): ClaimReply {
+  /** Answers again what was granted before, as long as it is not over. */
+  claimAgain(
+    operation: Operation & { op: 'claim' | 'adopt' },
+    context: Pick<OperationContext, 'addPart'>,
+  ): ClaimReply {
+    const { partition, id, state, dispatch } = operation;
+    const job = this.partitions.get(partition)?.jobs.get(id);
+    const isPresent = job !== undefined && this.isPresentCopy(job, operation);
+    const lease = state === this.id ? this.leases.get(dispatch) : isPresent ? job.lease : undefined;
+    return lease === undefined ? STALE : this.grantAgain(lease, operation, context);
+  }
+
+  private grant(
+    lease: Lease,
+    deliveredId: string,
+    { addPart }: Pick<OperationContext, 'addPart'>,
+  ): ClaimReply {
     const jobs = lease.jobs.map(({ id, body, cancelReason }) => ({
       id,
       ...(cancelReason === undefined ? {} : { cancelled: cancelReason }),
@@ -370,45 +403,52 @@ export class LedgerState {
 
   private adopt(operation: Operation & { op: 'adopt' }, context: OperationContext): ClaimReply {
     const partition = this.partition(operation.partition);
-    // Foreign numbers are kept apart from our own by their sign.
-    const dispatch = -operation.dispatch;
     let job = partition.jobs.get(operation.id);
-    const lease = this.leases.get(dispatch);
-    if (job !== undefined && lease !== undefined && job.lease === lease) {
-      return this.grantAgain(lease, { ...operation, op: 'claim', chain: 1 }, context);
-    }
-    if (job !== undefined && job.dispatch !== dispatch) return STALE;
+    if (job !== undefined && !this.isPresentCopy(job, operation)) return STALE;
+    if (job?.lease !== undefined) return this.grantAgain(job.lease, operation, context);
     if (job === undefined) {
-      const { id, queue, queueKey, executionKey } = operation;
+      const { id, queue, queueKey, executionKey, state, dispatch } = operation;
       job = new KeyedJob(partition, id, queue, queueKey, executionKey, ++this.lastPlace);
       job.phase = 'queued';
-      job.dispatch = dispatch;
+      // States that are gone may have used the same numbers; a lease has one of ours.
+      job.dispatch = ++this.lastDispatch;
+      job.adoptedFrom = { state, dispatch };
+      job.cancelReason = partition.cancelled.get(id)?.reason;
       job.since = context.at;
       partition.jobs.set(id, job);
       partition.addQueued(job);
       this.takeQueueKey(job);
     }
-    return this.take(job, operation.owner, 1, context);
+    return this.take(job, operation, 1, context);
   }
 
   private park(
-    { partition, id, state, dispatch, body }: Operation & { op: 'park' },
+    { partition, id, body, ...token }: Operation & { op: 'park' },
     { text }: OperationContext,
   ): Reply {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    const number = state === this.id ? dispatch : -dispatch;
-    if (job === undefined || !this.isPresentDispatch(job, number) || job.lease !== undefined) return OK;
+    if (job === undefined || !this.isPresentCopy(job, token)) return OK;
+    // A claim that came late was granted for this message, which must not be acknowledged.
+    if (job.lease !== undefined) return REFUSED;
     const bytes = text(body);
     this.arrive(job);
+    this.takeQueueKey(job);
     job.body = bytes;
-    const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
-    if (line?.holder !== undefined && line.holder !== job && job.cancelReason === undefined) {
-      this.waitInLine(job, line);
-    } else {
-      if (line !== undefined) line.holder ??= job;
-      this.send(job, EXPRESS);
-    }
+    this.queueUp(job);
     return OK;
+  }
+
+  /** It runs when it is its turn; who was cancelled has none and is only to be met. */
+  private queueUp(job: KeyedJob): void {
+    if (job.cancelReason === undefined && job.executionKey !== undefined) {
+      const line = job.partition.lineOf(job.executionKey);
+      if (line.holder !== undefined && line.holder !== job) {
+        this.waitInLine(job, line);
+        return;
+      }
+      line.holder = job;
+    }
+    this.send(job, EXPRESS);
   }
 
   // --- the end of a run
@@ -421,14 +461,18 @@ export class LedgerState {
     const lease = job?.lease;
     // Settled before, and the answer was lost: or it is an old run that comes late.
     if (job === undefined || lease === undefined) return OK;
-    if (!this.isPresentFence(lease, fence)) return { refused: true };
+    if (!this.isPresentFence(lease, fence)) return REFUSED;
     this.endRun(job, lease, outcome, text);
     return OK;
   }
 
   private endRun(job: KeyedJob, lease: Lease, outcome: LedgerOutcome, text: (part: number) => string): void {
     const body = 'body' in outcome ? text(outcome.body) : undefined;
-    this.passOnOrRelease(job, lease, outcome.kind === 'release');
+    if (outcome.kind === 'release') {
+      this.release(job, lease);
+      return;
+    }
+    this.leaveLease(job, lease);
     switch (outcome.kind) {
       case 'done':
       case 'cancelled':
@@ -448,26 +492,30 @@ export class LedgerState {
         job.body = body;
         this.send(job, { kind: 'bury', reason: outcome.reason });
         return;
-      case 'release':
-        return;
     }
   }
 
-  private passOnOrRelease(job: KeyedJob, lease: Lease, isReleased: boolean): void {
-    if (isReleased) {
-      // What was delivered itself goes back by its message; the others have theirs with the ledger.
-      const line = this.lineOf(job);
-      if (job.body === undefined || line === undefined) return;
-      const wasTurn = line.holder === job;
-      if (wasTurn) line.holder = lease.jobs.find((one) => one !== job);
+  private leaveLease(job: KeyedJob, lease: Lease): void {
+    this.passOn(job);
+    lease.remove(job);
+    if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
+  }
+
+  private release(job: KeyedJob, lease: Lease): void {
+    // What was delivered itself goes back by its message; the others have theirs with the ledger.
+    if (job.body === undefined) return;
+    const line = this.lineOf(job);
+    if (line?.holder === job && job.cancelReason === undefined) {
+      // Whoever waits came later: unless another of the lease goes on, the turn stays where it is.
+      const successor = lease.jobs.find((one) => one !== job);
+      if (successor !== undefined) line.holder = successor;
       lease.remove(job);
-      this.waitInLine(job, line);
-      if (wasTurn && line.holder === undefined) this.giveTurn(line);
     } else {
-      this.passOn(job);
-      lease.remove(job);
+      this.leaveLease(job, lease);
     }
     if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
+    if (job.cancelReason !== undefined) this.freeQueueKey(job);
+    this.queueUp(job);
   }
 
   private giveTurn(line: Line): void {
@@ -538,24 +586,26 @@ export class LedgerState {
 
   private bidFarewell({ partition, id, dispatch }: Operation & { op: 'bid farewell' }): Reply {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    if (job?.cancelReason !== undefined && Math.abs(job.dispatch) === dispatch) this.forget(job);
+    if (job?.cancelReason === undefined || dispatch === 0) return OK;
+    if ((job.adoptedFrom?.dispatch ?? job.dispatch) !== dispatch) return OK;
+    if (job.lease !== undefined) this.leaveLease(job, job.lease);
+    this.forget(job);
     return OK;
   }
 
-  private discard({ partition, id, state, dispatch }: Operation & { op: 'discard' }): Reply {
-    const number = state === this.id ? dispatch : -dispatch;
-    const lease = this.leases.get(number);
-    if (lease !== undefined) {
-      for (const job of [...lease.jobs]) {
-        const isDelivered = job.body === undefined;
-        this.passOnOrRelease(job, lease, !isDelivered);
-        if (isDelivered) this.forget(job);
-      }
-      return OK;
-    }
+  private discard({ partition, id, ...token }: Operation & { op: 'discard' }): Reply {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    if (job === undefined || job.lease !== undefined || !this.isPresentDispatch(job, number)) return OK;
-    this.passOn(job);
+    const isPresent = job !== undefined && this.isPresentCopy(job, token);
+    // The delivered job itself may have ended, and the others run under its message still.
+    const lease = isPresent
+      ? job.lease
+      : token.state === this.id
+        ? this.leases.get(token.dispatch)
+        : undefined;
+    for (const one of [...(lease?.jobs ?? [])].reverse()) if (lease !== undefined) this.release(one, lease);
+    if (!isPresent) return OK;
+    if (job.lease === undefined) this.passOn(job);
+    else this.leaveLease(job, job.lease);
     this.forget(job);
     return OK;
   }
@@ -576,9 +626,17 @@ export class LedgerState {
 
   private miss({ partition, id, dispatch }: Operation & { op: 'missing' }, at: number): void {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    if (job === undefined || job.phase !== 'queued' || job.dispatch !== dispatch) return;
+    const lease = this.leases.get(dispatch);
+    // The others of a lease have their bytes here, and take their places in line again.
+    for (const one of [...(lease?.jobs ?? [])].reverse()) if (lease !== undefined) this.release(one, lease);
+    if (job === undefined || job.dispatch !== dispatch) return;
+    if (job.lease === undefined) {
+      if (job.phase !== 'queued') return;
+      this.passOn(job);
+    } else {
+      this.leaveLease(job, job.lease);
+    }
     this.freeQueueKey(job);
-    this.passOn(job);
     job.partition.removeQueued(job);
     job.phase = 'missing';
     job.since = at;
@@ -588,7 +646,8 @@ export class LedgerState {
   private tick(at: number): void {
     this.sessions.forgetSilentSince(at - SILENT_MS);
     for (const job of this.missing) {
-      if (job.since > at - KEPT_MS) break;
+      // After a take-over they are in no order.
+      if (job.since > at - KEPT_MS) continue;
       this.forget(job);
     }
     for (const partition of [...this.partitions.values()]) {

@@ -1,13 +1,19 @@
 // All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
-import { LedgerFullError, MalformedJobError, NotConnectedError } from '../job/errors';
+import {
+  LedgerFullError,
+  LedgerShardsMismatchError,
+  MalformedJobError,
+  NotConnectedError,
+} from '../job/errors';
 import type { Job } from '../job/job';
 import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
 import type { BrokerMessageToAck, LedgerTransport, Mailbox } from '../ledger-transport';
 import { Announcements } from './announcements';
 import { encodeFrame, Frame } from './frame';
-import type { Answer } from './ledger-client';
+import type { Answer, MakeOperation } from './ledger-client';
 import { LedgerSeat } from './ledger-seat';
+import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
 import { isMail } from './mail';
 import type { CancelMet, ClaimReply, EnqueueReply, LedgerOutcome, Operation, Standing } from './operation';
@@ -19,7 +25,7 @@ import type { StatePersister } from './state-persister';
 
 /** After a standing could not be had. */
 const FETCH_AGAIN_MS = 500;
-const NOTHING: Standing = { version: 0, cancelled: [], paused: [] };
+const NOTHING: Standing = { state: '', version: 0, cancelled: [], paused: [] };
 /** How long after the last store a changed state is stored again by a persister. */
 const STORE_INTERVAL_MS = 1_000;
 
@@ -31,6 +37,13 @@ export interface LedgersOptions {
   readonly maxJobBytes: number;
   readonly namespace: string | undefined;
   readonly persister: StatePersister | undefined;
+}
+
+/** Who has the delivery of a job. */
+export interface DeliveryHolder {
+  /** By {@link Ledgers.newOwner}. */
+  readonly owner: string;
+  readonly deliveries: number;
 }
 
 /** A job that this node was granted the right to run. */
@@ -75,7 +88,8 @@ export class Ledgers implements Mailbox {
   private listener: LedgersListener | undefined;
   private isReceiving = false;
   private isClosed = false;
-  private trouble: Error | undefined;
+  /** Why nothing is heard of the others at the moment; undefined while it is. */
+  trouble: Error | undefined;
   private hereTimer: NodeJS.Timeout | undefined;
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
   private lastOwner = 0;
@@ -86,6 +100,7 @@ export class Ledgers implements Mailbox {
     private readonly log: RogerLog,
     /** Reads a job's bytes. @throws MalformedJobError */
     private readonly decode: (body: Buffer) => Job,
+    private readonly countReady: LostJobsParts['countReady'],
   ) {
     this.announcements = new Announcements(this.nodes, (node) =>
       this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
@@ -129,7 +144,7 @@ export class Ledgers implements Mailbox {
   }
 
   /** Asks for the right to run a delivered job. @throws LedgerUnavailableError, RogerClosedError */
-  async claim(job: Job, owner: string, chain: number): Promise<Claimed> {
+  async claim(job: Job, { owner, deliveries }: DeliveryHolder, chain: number): Promise<Claimed> {
     const { partition, id, queue, queueKey, executionKey } = job;
     const { state, dispatch } = job.ledger ?? { state: '', dispatch: 0 };
     const answer = await this.ask(partition, () => ({
@@ -139,6 +154,7 @@ export class Ledgers implements Mailbox {
       state,
       dispatch,
       owner,
+      deliveries,
       chain,
     }));
     const reply = answer.reply as unknown as ClaimReply;
@@ -153,19 +169,21 @@ export class Ledgers implements Mailbox {
       state,
       dispatch,
       owner,
+      deliveries,
     }));
     return claimedOf(adopted, adopted.reply as unknown as ClaimReply);
   }
 
-  /** Hands in a job whose execution key is taken. */
-  async park({ partition, id, ledger }: Job, body: Buffer): Promise<void> {
+  /** Hands in a job whose execution key is taken. @returns false when it was granted meanwhile, and must not be acknowledged. */
+  async park({ partition, id, ledger }: Job, body: Buffer): Promise<boolean> {
     const { state, dispatch } = ledger ?? { state: '', dispatch: 0 };
     const text = body.toString('latin1');
-    await this.ask(
+    const { reply } = await this.ask(
       partition,
       (add) => ({ op: 'park', partition, id, state, dispatch, body: add(text) }),
       body.length,
     );
+    return reply['refused'] !== true;
   }
 
   /** @returns false when the run's fence is old: its outcome was refused. */
@@ -186,19 +204,19 @@ export class Ledgers implements Mailbox {
   }
 
   /** A delivered job that was cancelled has been dealt with. */
-  async bidFarewell({ partition, id, ledger }: Job): Promise<void> {
+  async bidFarewell({ partition, id, ledger }: Job): Promise<boolean> {
     const dispatch = ledger?.dispatch ?? 0;
     await this.ask(partition, () => ({ op: 'bid farewell', partition, id, dispatch }));
+    return true;
   }
 
   /** The messages of these jobs are about to be removed. */
   async discard(jobs: readonly Job[]): Promise<void> {
     await Promise.all(
-      jobs.map(({ partition, id, ledger }) =>
-        ledger === undefined
-          ? undefined
-          : this.ask(partition, () => ({ op: 'discard', partition, id, ...ledger })),
-      ),
+      jobs.map(async ({ partition, id, ledger }) => {
+        if (ledger === undefined) return;
+        await this.ask(partition, () => ({ op: 'discard', partition, id, ...ledger }));
+      }),
     );
   }
 
@@ -226,8 +244,7 @@ export class Ledgers implements Mailbox {
 
   /** Whether the ledger of the partition has ever been used: what nobody has used needs no asking. */
   async isUsed(partition: string): Promise<boolean> {
-    const ledger = this.ledgerOf(partition);
-    return this.seats.has(ledger) || (await this.transport.exists(ledger));
+    return this.isInUse(this.ledgerOf(partition));
   }
 
   async question<T>(
@@ -281,13 +298,19 @@ export class Ledgers implements Mailbox {
     for (const board of this.boards.values()) board.outdate();
   }
 
-  buried({ body, ack }: BrokerMessageToAck): void {
-    void this.freeKeysOf(body).then(ack, (error: unknown) => {
-      this.log.warn(`The keys of a buried job are not free yet: ${String(error)}`);
-      setTimeout(() => {
-        this.buried({ body, ack });
-      }, FETCH_AGAIN_MS).unref();
-    });
+  buried(message: BrokerMessageToAck): void {
+    const { body } = message;
+    void this.freeKeysOf(body).then(
+      () => {
+        message.ack();
+      },
+      (error: unknown) => {
+        this.log.warn(`The keys of a buried job are not free yet: ${String(error)}`);
+        setTimeout(() => {
+          this.buried(message);
+        }, FETCH_AGAIN_MS).unref();
+      },
+    );
   }
 
   private read(mail: Mail, frame: Frame): void {
@@ -332,9 +355,9 @@ export class Ledgers implements Mailbox {
     this.fetch(ledger);
   }
 
-  private onStanding({ ledger, node, number, version, change }: Mail & { mail: 'standing' }): void {
+  private onStanding({ ledger, node, number, state, version, change }: Mail & { mail: 'standing' }): void {
     if (this.listener === undefined) return;
-    const isRunning = this.boards.get(ledger)?.apply(version, change) ?? false;
+    const isRunning = this.boards.get(ledger)?.apply({ state, version }, change) ?? false;
     this.post(node, { mail: 'heard', node: this.transport.nodeId, number, isRunning });
   }
 
@@ -366,6 +389,13 @@ export class Ledgers implements Mailbox {
 
   // --- ledgers
 
+  /** A persister may have the state of one that the broker has forgotten, or that an earlier process had in memory. */
+  private async isInUse(ledger: number): Promise<boolean> {
+    return (
+      this.seats.has(ledger) || this.options.persister !== undefined || (await this.transport.exists(ledger))
+    );
+  }
+
   private ledgerOf(partition: string): number {
     return ledgerOf(partition, this.options.ledgerShards);
   }
@@ -380,8 +410,9 @@ export class Ledgers implements Mailbox {
   private fetch(ledger: number): void {
     clearTimeout(this.fetchTimers.get(ledger));
     this.fetchTimers.delete(ledger);
-    this.fetchNow(ledger).catch(() => {
+    this.fetchNow(ledger).catch((error: unknown) => {
       if (this.isClosed || !this.isReceiving) return;
+      if (error instanceof LedgerShardsMismatchError) this.complain(error);
       const timer = setTimeout(() => {
         this.fetch(ledger);
       }, FETCH_AGAIN_MS);
@@ -389,10 +420,16 @@ export class Ledgers implements Mailbox {
     });
   }
 
+  /** Once, and as the reason why partitions are not served. */
+  private complain(error: Error): void {
+    if (this.trouble?.message !== error.message) this.log.error(error.message);
+    this.trouble = error;
+  }
+
   private async fetchNow(ledger: number): Promise<void> {
     const board = this.boards.get(ledger);
     if (board === undefined) return;
-    if (!this.seats.has(ledger) && !(await this.transport.exists(ledger))) {
+    if (!(await this.isInUse(ledger))) {
       board.replace(NOTHING);
       return;
     }
@@ -400,18 +437,27 @@ export class Ledgers implements Mailbox {
     if (this.isReceiving) board.replace(reply as unknown as Standing);
   }
 
-  private async ask(
-    partition: string,
-    ...rest: Parameters<LedgerSeat['client']['ask']> extends [string, ...infer R] ? R : never
-  ): Promise<Answer> {
+  private async ask(partition: string, make: MakeOperation, bytes?: number): Promise<Answer> {
+    const ledger = this.ledgerOf(partition);
     this.receive();
-    const answer = await this.seat(this.ledgerOf(partition)).client.ask(partition, ...rest);
+    if (!this.seats.has(ledger)) await this.refuseOtherCount(ledger);
+    const answer = await this.seat(ledger).client.ask(partition, make, bytes);
     if (answer.reply['malformed'] === true) {
       throw new Error(
         'The keeper of the ledger does not understand this node: it runs another version of Roger',
       );
     }
     return answer;
+  }
+
+  /** @throws LedgerShardsMismatchError */
+  private async refuseOtherCount(ledger: number): Promise<void> {
+    try {
+      await this.transport.exists(ledger);
+    } catch (error) {
+      // Whatever else it is, the ledger is asked until the time is over.
+      if (error instanceof LedgerShardsMismatchError) throw error;
+    }
   }
 
   private receive(): void {
@@ -442,6 +488,10 @@ export class Ledgers implements Mailbox {
               intervalMs: STORE_INTERVAL_MS,
             },
       trouble: () => this.trouble,
+      lostJobs: {
+        countReady: this.countReady,
+        isPresent: (owner) => this.nodes.isPresent(owner.slice(0, owner.lastIndexOf('/'))),
+      },
     });
     this.seats.set(ledger, seat);
     return seat;

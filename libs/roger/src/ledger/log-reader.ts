@@ -5,7 +5,7 @@ import type { RecordHead, RequestHead } from './ledger-record';
 import { SnapshotReader } from './ledger-snapshot';
 import type { LedgerEffects, OperationContext } from './ledger-state';
 import { LedgerState } from './ledger-state';
-import type { Operation, Reply } from './operation';
+import type { ClaimReply, Operation, Reply } from './operation';
 import { isOperation } from './operation-check';
 
 /** What a record was, for whoever keeps the ledger. */
@@ -36,8 +36,14 @@ const KINDS: ReadonlySet<unknown> = new Set<RecordHead['kind']>(['claim', 'reque
 const MALFORMED: Reply = { malformed: true };
 const VOID: ReadRecord = { kind: 'void' };
 
-/** Operations that must not be carried out twice, though they may be asked twice. */
-const REMEMBERED: ReadonlySet<Operation['op']> = new Set(['enqueue', 'cancel']);
+/** They change nothing, and are answered anew when they are asked twice. Everything else is done once. */
+const QUESTIONS: ReadonlySet<Operation['op']> = new Set([
+  'standing',
+  'paused',
+  'is queued',
+  'is executing',
+  'is cancelled',
+]);
 
 export class LogReader {
   state: LedgerState;
@@ -70,7 +76,9 @@ export class LogReader {
       if (this.state.id === '') this.state.id = head.stateId;
       return { kind: 'claim', by: head.by };
     }
-    if (!this.counts(head.by)) return VOID;
+    // The claim of who has written the oldest snapshot was trimmed away with all that was before it.
+    if (head.kind === 'snapshot' && head.first) this.claimant ??= head.by;
+    if (this.claimant === undefined || !this.counts(head.by)) return VOID;
     if (head.kind === 'snapshot') return this.readSnapshot(head, record.part(0));
     for (let index = 0; index < record.count; index++)
       this.carryOutRequest(record.part(index), head, onApplied);
@@ -130,8 +138,11 @@ export class LogReader {
       const recalled = this.recall(request.session, number);
       if (recalled === 'over') continue;
       const parts: string[] = [];
-      const reply = recalled ?? this.apply(operation, context, frame, parts);
-      if (recalled === undefined && REMEMBERED.has(operation.op)) {
+      const reply =
+        recalled === undefined
+          ? this.apply(operation, context, frame, parts)
+          : this.repeat(operation, recalled, parts);
+      if (recalled === undefined && reply !== MALFORMED && !QUESTIONS.has(operation.op)) {
         state.sessions.remember(request.session, number, reply);
       }
       onApplied?.({ operation, reply, parts, number, request });
@@ -141,6 +152,13 @@ export class LogReader {
   /** What was asked before is answered as before. */
   protected recall(session: string, number: number): 'over' | Reply | undefined {
     return this.state.sessions.recall(session, number);
+  }
+
+  /** The bytes that were granted are not remembered; and the grant may be over. */
+  private repeat(operation: Operation, reply: Reply, parts: string[]): Reply {
+    if (operation.op !== 'claim' && operation.op !== 'adopt') return reply;
+    if ((reply as unknown as ClaimReply).claim !== 'granted') return reply;
+    return { ...this.state.claimAgain(operation, { addPart: (text) => parts.push(text) - 1 }) };
   }
 
   private apply(operation: Operation, { at, maxWaitingJobs }: Context, frame: Frame, parts: string[]): Reply {
@@ -178,6 +196,7 @@ function isRequest(head: unknown): boolean {
     typeof node === 'string' &&
     typeof session === 'string' &&
     typeof low === 'number' &&
-    Array.isArray(operations)
+    Array.isArray(operations) &&
+    operations.every((one: unknown) => Array.isArray(one) && typeof one[0] === 'number')
   );
 }

@@ -24,6 +24,7 @@ export type Mail =
       readonly ledger: number;
       readonly node: string;
       readonly number: number;
+      readonly state: string;
       readonly version: number;
       readonly change: StandingChange;
     }

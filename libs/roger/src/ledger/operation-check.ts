@@ -1,20 +1,21 @@
 // Tells operations of this version from everything else that a request may hold. Requests are untrusted.
 import type { Operation } from './operation';
 
-type Kind = 'text' | 'text?' | 'count' | 'outcome';
+type Kind = 'text' | 'text?' | 'count' | 'count?' | 'outcome';
 
 const JOB = { partition: 'text', id: 'text' } as const;
 const QUEUE = { partition: 'text', queue: 'text' } as const;
 const KEYS = { queue: 'text', queueKey: 'text?', executionKey: 'text?' } as const;
 const TOKEN = { state: 'text', dispatch: 'count' } as const;
+const HOLDER = { owner: 'text', deliveries: 'count?' } as const;
 const KEY = { partition: 'text', key: 'text' } as const;
 
 /** The fields of each operation that a node may ask for; those that only a keeper logs are not among them. */
 const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[]>(
   Object.entries({
     enqueue: { ...JOB, ...KEYS, body: 'count' },
-    claim: { ...JOB, ...TOKEN, owner: 'text', chain: 'count' },
-    adopt: { ...JOB, ...KEYS, ...TOKEN, owner: 'text' },
+    claim: { ...JOB, ...TOKEN, ...HOLDER, chain: 'count' },
+    adopt: { ...JOB, ...KEYS, ...TOKEN, ...HOLDER },
     park: { ...JOB, ...TOKEN, body: 'count' },
     settle: { ...JOB, fence: 'count', outcome: 'outcome' },
     'bid farewell': { ...JOB, dispatch: 'count' },
@@ -54,6 +55,8 @@ function is(kind: Kind, value: unknown): boolean {
       return value === undefined || typeof value === 'string';
     case 'count':
       return isCount(value);
+    case 'count?':
+      return value === undefined || isCount(value);
     case 'outcome':
       return isOutcome(value);
   }
@@ -70,10 +73,16 @@ function isOutcome(value: unknown): boolean {
     case 'retry':
       return isCount(body) && isCount(afterSeconds) && afterSeconds > 0;
     case 'bury':
-      return isCount(body) && typeof reason === 'object' && reason !== null;
+      return isCount(body) && isReason(reason);
     default:
       return false;
   }
+}
+
+function isReason(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { type, message, stack } = value as Readonly<Record<string, unknown>>;
+  return is('text', type) && is('text', message) && is('text?', stack);
 }
 
 function isCount(value: unknown): value is number {

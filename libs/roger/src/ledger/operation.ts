@@ -12,13 +12,21 @@ interface OfJob {
   readonly id: string;
 }
 
+/** Who has the job's message. */
+interface Holder {
+  /** A token that no other delivery has. */
+  readonly owner: string;
+  /** How often the message had been delivered before: whoever had it earlier has it no more. */
+  readonly deliveries?: number | undefined;
+}
+
 interface OfQueue {
   readonly partition: string;
   readonly queue: string;
 }
 
 /** The keys of a job, and the queue that it belongs to. */
-export interface JobKeys {
+interface JobKeys {
   readonly queue: string;
   readonly queueKey?: string | undefined;
   readonly executionKey?: string | undefined;
@@ -36,9 +44,9 @@ export type LedgerOutcome =
 export type Operation =
   | (OfJob & JobKeys & { readonly op: 'enqueue'; readonly body: number })
   /** Asks for the right to run a job that was delivered, and, with `chain` above 1, the next ones of its execution key. */
-  | (OfJob & DispatchToken & { readonly op: 'claim'; readonly owner: string; readonly chain: number })
+  | (OfJob & DispatchToken & Holder & { readonly op: 'claim'; readonly chain: number })
   /** The same for a job of a ledger's state that is gone: it is taken in. */
-  | (OfJob & JobKeys & DispatchToken & { readonly op: 'adopt'; readonly owner: string })
+  | (OfJob & JobKeys & DispatchToken & Holder & { readonly op: 'adopt' })
   /** Hands in a job whose execution key is taken. */
   | (OfJob & DispatchToken & { readonly op: 'park'; readonly body: number })
   | (OfJob & { readonly op: 'settle'; readonly fence: number; readonly outcome: LedgerOutcome })
@@ -81,7 +89,7 @@ export type CancelMet =
   | 'unseen';
 
 /** A job that was granted, in the order in which they have to run. */
-export interface GrantedJob {
+interface GrantedJob {
   readonly id: string;
   /** Set: it is not to run but to be bidden farewell. */
   readonly cancelled?: string | undefined;
@@ -104,6 +112,8 @@ export type ClaimReply =
 export type EnqueueReply = { readonly duplicate?: string; readonly full?: number };
 
 export interface Standing {
+  /** The state that it is of: after one was lost, versions begin anew. */
+  readonly state: string;
   /** Grows with every change. */
   readonly version: number;
   readonly cancelled: readonly Cancelled[];

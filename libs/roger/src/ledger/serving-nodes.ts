@@ -36,6 +36,11 @@ export class ServingNodes {
     return [...this.lastHeard.keys()];
   }
 
+  /** A node of which nothing is known yet, for the roll was not called, counts as present. */
+  isPresent(node: string): boolean {
+    return this.incompleteForMs > 0 || this.present().includes(node);
+  }
+
   /** How long until {@link present} is complete; 0: it is. */
   get incompleteForMs(): number {
     if (this.askedAt === undefined) return ROLL_CALL_MS;

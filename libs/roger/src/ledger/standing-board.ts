@@ -7,6 +7,9 @@ const KEPT_MS = 25 * 60 * 60 * 1_000;
 
 const RECENT = 10_000;
 
+/** The moment of a ledger's state at which a change was made. */
+type StandingVersion = Pick<Standing, 'state' | 'version'>;
+
 /** Told of changes on this node. None of its methods may throw. */
 export interface StandingListener {
   /** The queue's consumers should be there or not. */
@@ -23,7 +26,7 @@ export class StandingBoard {
   private readonly paused = new Set<string>();
   private current = false;
   /** What came lately: a standing that is fetched may be older. */
-  private readonly recent: { readonly version: number; readonly change: StandingChange }[] = [];
+  private recent: { readonly at: StandingVersion; readonly change: StandingChange }[] = [];
 
   constructor(private readonly listener: StandingListener) {}
 
@@ -50,16 +53,14 @@ export class StandingBoard {
   }
 
   /** The whole standing, as it was at its version; changes that came later are kept. */
-  replace({ version, cancelled, paused }: Standing): void {
+  replace({ state, version, cancelled, paused }: Standing): void {
     const pausedBefore = [...this.paused];
     this.cancelled.clear();
     this.paused.clear();
-    const at = performance.now();
-    for (const [partition, id, reason, fence] of cancelled) {
-      this.cancelled.set(keyOf(partition, id, fence), { reason, at });
-    }
+    for (const [partition, id, reason, fence] of cancelled)
+      this.noteCancel(keyOf(partition, id, fence), reason);
     for (const [partition, queue] of paused) this.paused.add(`${partition} ${queue}`);
-    while (this.recent[0] !== undefined && this.recent[0].version <= version) this.recent.shift();
+    this.recent = this.recent.filter(({ at: later }) => isAfter(later, { state, version }));
     for (const { change } of this.recent) this.note(change);
     for (const queue of new Set([...pausedBefore, ...this.paused])) {
       const [partition = '', name = ''] = queue.split(' ');
@@ -75,8 +76,8 @@ export class StandingBoard {
   }
 
   /** @returns whether it is about a job that runs on this node. */
-  apply(version: number, change: StandingChange): boolean {
-    this.recent.push({ version, change });
+  apply(at: StandingVersion, change: StandingChange): boolean {
+    this.recent.push({ at, change });
     if (this.recent.length > RECENT) this.recent.shift();
     this.note(change);
     switch (change.kind) {
@@ -103,14 +104,17 @@ export class StandingBoard {
     }
   }
 
+  /** They are in the order of their times. */
+  private noteCancel(key: string, reason: string): void {
+    this.cancelled.delete(key);
+    this.cancelled.set(key, { reason, at: performance.now() });
+  }
+
   private note(change: StandingChange): void {
     const { partition } = change;
     switch (change.kind) {
       case 'cancel':
-        this.cancelled.set(keyOf(partition, change.id, change.fence), {
-          reason: change.reason,
-          at: performance.now(),
-        });
+        this.noteCancel(keyOf(partition, change.id, change.fence), change.reason);
         return;
       case 'met':
         this.cancelled.delete(keyOf(partition, change.id));
@@ -127,4 +131,9 @@ export class StandingBoard {
 /** Neither partitions nor job ids hold a space. */
 function keyOf(partition: string, id: string, fence?: number): string {
   return fence === undefined ? `${partition} ${id}` : `${partition} ${id} ${fence}`;
+}
+
+/** Nothing is known of the order in which states came; but before the first one there was nothing. */
+function isAfter(one: StandingVersion, other: StandingVersion): boolean {
+  return other.state === '' || (one.state === other.state && one.version > other.version);
 }

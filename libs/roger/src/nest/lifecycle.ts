@@ -16,6 +16,8 @@ import type { Explorer } from './explorer';
 
 /** How long confirms and farewells may take once the jobs have ended. */
 const CLOSE_TIMEOUT_MS = 3_000;
+/** How long answers of ledgers and the leaving of them may take. */
+const LEAVE_TIMEOUT_MS = 1_000;
 
 export interface LifecycleParts {
   readonly explorer: Explorer;
@@ -61,7 +63,7 @@ export class Lifecycle
 
   async onApplicationShutdown(): Promise<void> {
     const { ledgers, transport } = this.parts;
-    await ledgers.close(CLOSE_TIMEOUT_MS);
+    await ledgers.close(LEAVE_TIMEOUT_MS);
     await transport.close(CLOSE_TIMEOUT_MS);
   }
 

@@ -52,6 +52,7 @@ class FakeTransport {
     const delivery: Delivery = {
       body: encodeJob({ ...JOB, id }),
       redelivered: false,
+      deliveries: 0,
       settle: ({ kind }) => {
         if (this.settlements.has(id)) return;
         this.settlements.set(id, kind);
@@ -93,6 +94,7 @@ const LEDGERS: LedgersOfLanes = {
     listener.onCurrentChange();
   },
   isUsed: () => Promise.resolve(false),
+  trouble: undefined,
   boardOf: () => NOTHING_SAID,
 };
 const NOTHING_SAID = { isCurrent: true, isPaused: () => false, cancelReason: () => undefined };

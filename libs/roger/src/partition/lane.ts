@@ -65,6 +65,8 @@ export class Lane implements IntakeOwner, RunObserver {
     readonly maxWorkers: number,
     private readonly transport: Transport,
     private readonly worker: Worker,
+    /** Why it is not known what was cancelled and paused, while that is so. */
+    private readonly whyUnknown: () => Error | undefined,
   ) {
     this.policy = new PrefetchPolicy(maxWorkers);
   }
@@ -97,7 +99,11 @@ export class Lane implements IntakeOwner, RunObserver {
   /** Why no jobs come at the moment; undefined while they do, or could if the queue were not paused. */
   get waitingFor(): Error | undefined {
     const reason = this.intakes.find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
-    return reason ?? (this.holds.has('standing unknown') ? UNKNOWN_STANDING : undefined);
+    if (reason !== undefined || !this.holds.has('standing unknown')) return reason;
+    return (
+      this.whyUnknown() ??
+      new NotConnectedError(new Error('what was cancelled and paused is being asked for'))
+    );
   }
 
   get isPaused(): boolean {
@@ -274,5 +280,3 @@ export class Lane implements IntakeOwner, RunObserver {
     return isIdle;
   }
 }
-
-const UNKNOWN_STANDING = new NotConnectedError(new Error('what was cancelled and paused is being asked for'));

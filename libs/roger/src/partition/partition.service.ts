@@ -108,7 +108,7 @@ export class PartitionService implements LedgersListener {
   /** @internal */
   startAll(): void {
     for (const [id, queues] of Object.entries(this.configured)) {
-      const partition = new Partition(id, queues, this.transport, this.worker);
+      const partition = new Partition(id, queues, this.transport, this.worker, () => this.ledgers.trouble);
       this.partitions.set(id, partition);
       // Until it is known what was cancelled and paused, nothing may begin.
       partition.start(['standing unknown']);
@@ -189,7 +189,7 @@ export class PartitionService implements LedgersListener {
 }
 
 /** What lanes need of the ledgers. */
-export type LedgersOfLanes = Pick<Ledgers, 'serve' | 'isUsed'> & {
+export type LedgersOfLanes = Pick<Ledgers, 'serve' | 'isUsed' | 'trouble'> & {
   boardOf(partition: string): Pick<StandingBoard, 'isCurrent' | 'isPaused'> | undefined;
 };
 

@@ -21,11 +21,12 @@ export class Partition {
     queues: PartitionQueues,
     transport: Transport,
     worker: Worker,
+    whyUnknown: () => Error | undefined,
   ) {
     this.lanes = new Map(
       Object.entries(queues).map(([queue, options]) => {
         const maxWorkers = typeof options === 'number' ? options : options.maxWorkers;
-        return [queue, new Lane({ partition: id, queue }, maxWorkers, transport, worker)];
+        return [queue, new Lane({ partition: id, queue }, maxWorkers, transport, worker, whyUnknown)];
       }),
     );
   }

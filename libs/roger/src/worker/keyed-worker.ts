@@ -4,7 +4,7 @@ import { RogerClosedError } from '../job/errors';
 import type { Job } from '../job/job';
 import { decodeJob, encodeForLedger } from '../job/job-codec';
 import type { RogerLog } from '../job/log';
-import type { Claimed, Grant, SettledAs } from '../ledger/ledgers';
+import type { Claimed, DeliveryHolder, Grant, SettledAs } from '../ledger/ledgers';
 import type { Delivery } from '../transport';
 import type { Attempts, End } from './attempts';
 import { outcomeOf } from './end-outcome';
@@ -13,10 +13,10 @@ import type { Run } from './run';
 /** What a worker needs of the ledgers. */
 export interface KeyedJobs {
   newOwner(): string;
-  claim(job: Job, owner: string, chain: number): Promise<Claimed>;
-  park(job: Job, body: Buffer): Promise<void>;
+  claim(job: Job, holder: DeliveryHolder, chain: number): Promise<Claimed>;
+  park(job: Job, body: Buffer): Promise<boolean>;
   settle(partition: string, id: string, fence: number, outcome: SettledAs): Promise<boolean>;
-  bidFarewell(job: Job): Promise<void>;
+  bidFarewell(job: Job): Promise<boolean>;
 }
 
 /** What was cancelled. */
@@ -45,10 +45,10 @@ export class KeyedWorker {
 
   async run(delivery: Delivery, run: Run, job: Job): Promise<void> {
     const { ledgers, attempts } = this.parts;
-    const owner = ledgers.newOwner();
+    const holder = { owner: ledgers.newOwner(), deliveries: delivery.deliveries };
     const claimed = await this.untilAnswered(
       () => run.abortReason !== undefined,
-      () => ledgers.claim(job, owner, run.chain),
+      () => ledgers.claim(job, holder, run.chain),
     );
     switch (claimed?.claim) {
       case undefined:
@@ -74,14 +74,8 @@ export class KeyedWorker {
   }
 
   /** The message may only go when the ledger knows: without it the job would be forgotten, and its keys never free. */
-  private async tellAndEnd(delivery: Delivery, run: Run, tell: () => Promise<void>): Promise<void> {
-    const told = await this.untilAnswered(
-      () => run.wasLost(),
-      async () => {
-        await tell();
-        return true;
-      },
-    );
+  private async tellAndEnd(delivery: Delivery, run: Run, tell: () => Promise<boolean>): Promise<void> {
+    const told = await this.untilAnswered(() => run.wasLost(), tell);
     delivery.settle({ kind: told === true ? 'done' : 'handBack' });
   }
 
@@ -120,7 +114,8 @@ export class KeyedWorker {
       else settle(id, { kind: 'release' });
     }
     const answers = await Promise.all(settled);
-    const isGivenBack = isDeliveredHandedBack || answers.includes(undefined);
+    // What was refused is somebody else's to end; if nobody's, it comes again.
+    const isGivenBack = isDeliveredHandedBack || answers.some((answer) => answer !== true);
     delivery.settle({ kind: isGivenBack ? 'handBack' : 'done' });
   }
 

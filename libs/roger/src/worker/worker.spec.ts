@@ -91,7 +91,12 @@ class Bench {
       shouldYield: false,
     });
     await this.worker.run(
-      { body: bytes, redelivered: false, settle: (settlement) => void this.settlements.push(settlement) },
+      {
+        body: bytes,
+        redelivered: false,
+        deliveries: 0,
+        settle: (settlement) => void this.settlements.push(settlement),
+      },
       run,
     );
     const [outcome, ...others] = outcomes;

@@ -1,6 +1,125 @@
-// What a ledger knows of one partition.
-import type { KeyedJob } from './keyed-job';
-import { Line } from './line';
+// The jobs with keys of one partition, and how they hang together: who holds a key, who waits in line, who runs.
+import type { DispatchRoute } from '../../ledger-transport';
+import type { DispatchToken } from '../operation';
+
+export type Phase =
+  /** In line for its execution key, its bytes with the ledger. */
+  | 'waiting'
+  /** On its way to its queue (or level, or the buried), its bytes still with the ledger. */
+  | 'dispatching'
+  /** The broker has it. */
+  | 'queued'
+  | 'running'
+  /** The broker seems to have lost it; it is taken back when it turns up. */
+  | 'missing';
+
+/** A job with a key, as a ledger knows it. */
+export class KeyedJob {
+  phase: Phase = 'waiting';
+  /** The number of its latest sending; 0: none counts. */
+  dispatch = 0;
+  /** What names its message instead, when a state that is gone has sent it: until it is sent anew. */
+  adoptedFrom: DispatchToken | undefined;
+  /** Where it was last sent. */
+  route: DispatchRoute | undefined;
+  /** Its bytes, one per character, as long as nobody else has them. */
+  body: string | undefined;
+  lease: Lease | undefined;
+  holdsQueueKey = false;
+  /** Why it was cancelled; undefined while it was not. */
+  cancelReason: string | undefined;
+  /** When the broker took it over, or will have it in its queue again; in ms since the epoch. */
+  since = 0;
+  /** Its neighbours in line. */
+  previous: KeyedJob | undefined;
+  next: KeyedJob | undefined;
+
+  constructor(
+    readonly partition: PartitionState,
+    readonly id: string,
+    readonly queue: string,
+    readonly queueKey: string | undefined,
+    readonly executionKey: string | undefined,
+    /** Its turn among the jobs of its execution key; it keeps it through retries. */
+    readonly place: number,
+  ) {}
+}
+
+/** The right to run jobs, bound to one delivered message: as long as that is unacknowledged, the jobs are its holder's. */
+export class Lease {
+  /** Those that have not ended, in the order in which they have to run. */
+  readonly jobs: KeyedJob[] = [];
+
+  constructor(
+    /** The sending whose message is the pledge. */
+    readonly dispatch: number,
+    /** Who was granted it last. */
+    public owner: string,
+    public fence: number,
+    /** How often the message had been delivered before its holder got it. */
+    public deliveries: number,
+  ) {}
+
+  add(job: KeyedJob): void {
+    this.jobs.push(job);
+    job.lease = this;
+    job.phase = 'running';
+  }
+
+  remove(job: KeyedJob): void {
+    const index = this.jobs.indexOf(job);
+    if (index >= 0) this.jobs.splice(index, 1);
+    job.lease = undefined;
+  }
+}
+
+/** The jobs of one execution key: the one whose turn it is, and those behind it. */
+export class Line {
+  /** Whose turn it is: on its way, queued or running. While it is set the others wait. */
+  holder: KeyedJob | undefined;
+  private first: KeyedJob | undefined;
+  private last: KeyedJob | undefined;
+
+  constructor(readonly key: string) {}
+
+  get isEmpty(): boolean {
+    return this.holder === undefined && this.first === undefined;
+  }
+
+  get next(): KeyedJob | undefined {
+    return this.first;
+  }
+
+  /** Puts a job into its place: a new one comes last, one that has run before may come before others. */
+  insert(job: KeyedJob): void {
+    let before = this.last;
+    if (before !== undefined && before.place > job.place) {
+      // Whoever comes back belongs near the head.
+      before = undefined;
+      for (let one = this.first; one !== undefined && one.place < job.place; one = one.next) before = one;
+    }
+    const after = before === undefined ? this.first : before.next;
+    job.previous = before;
+    job.next = after;
+    if (before === undefined) this.first = job;
+    else before.next = job;
+    if (after === undefined) this.last = job;
+    else after.previous = job;
+  }
+
+  remove(job: KeyedJob): void {
+    if (job.previous === undefined) this.first = job.next;
+    else job.previous.next = job.next;
+    if (job.next === undefined) this.last = job.previous;
+    else job.next.previous = job.previous;
+    job.previous = undefined;
+    job.next = undefined;
+  }
+
+  *waiting(): Generator<KeyedJob> {
+    for (let one = this.first; one !== undefined; one = one.next) yield one;
+  }
+}
 
 /** A cancel whose job the ledger doesn't know. */
 export interface Cancel {
@@ -9,6 +128,7 @@ export interface Cancel {
   readonly at: number;
 }
 
+/** What a ledger knows of one partition. */
 export class PartitionState {
   /** By id. */
   readonly jobs = new Map<string, KeyedJob>();

@@ -82,8 +82,12 @@ export class MemoryBroker {
     return this.ledgers.get(ledger);
   }
 
+  /** @internal How many ledgers there are, once one has been used. */
+  ledgerShards: number | undefined;
+
   /** @internal */
-  declareLedger(ledger: number): MemoryLedger {
+  declareLedger(ledger: number, ledgerShards: number): MemoryLedger {
+    this.ledgerShards ??= ledgerShards;
     const declared = this.ledgers.get(ledger) ?? new MemoryLedger();
     this.ledgers.set(ledger, declared);
     return declared;

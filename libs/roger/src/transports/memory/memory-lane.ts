@@ -35,7 +35,7 @@ export class MemoryLane {
   }
 
   append(id: string, body: Buffer): void {
-    this.waiting.push({ id, body, place: this.nextPlace++, redelivered: false });
+    this.waiting.push({ id, body, place: this.nextPlace++, deliveries: 0 });
     this.callRound();
   }
 
@@ -61,7 +61,7 @@ export class MemoryLane {
 
   /** A delivered job goes back to its old place. */
   giveBack(job: StoredJob): void {
-    this.putBack({ ...job, redelivered: true });
+    this.putBack({ ...job, deliveries: job.deliveries + 1 });
   }
 
   /** A job that was taken out but not delivered goes back to its old place, as it was. */

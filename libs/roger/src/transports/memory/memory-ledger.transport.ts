@@ -2,7 +2,7 @@
 // Of node:timers, so that it connects in a test that fakes the global timers.
 import { setImmediate } from 'node:timers';
 import { randomUUID } from 'node:crypto';
-import { RogerClosedError } from '../../job/errors';
+import { LedgerShardsMismatchError, RogerClosedError } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type {
   DispatchedJob,
@@ -14,6 +14,15 @@ import type {
 import type { MemoryBroker } from './memory-broker';
 import type { MemoryBox } from './memory-ledger-mail';
 import { MemoryLedgerMembership } from './memory-ledger-membership';
+
+const DEFAULT_LEDGER_SHARDS = 8;
+
+/** What a transport to a {@link MemoryBroker} is made of. */
+export interface MemoryTransportOptions {
+  readonly broker: MemoryBroker;
+  readonly log: RogerLog;
+  readonly ledgerShards?: number;
+}
 
 /**
  * One node's way to the ledgers of a {@link MemoryBroker}; it lives by the connection of its MemoryTransport. Mail and
@@ -29,9 +38,12 @@ export class MemoryLedgerTransport implements LedgerTransport {
   private box: MemoryBox | undefined;
   private connection: 'unopened' | 'up' | 'cut' | 'closed' = 'unopened';
 
-  constructor({ broker, log }: { readonly broker: MemoryBroker; readonly log: RogerLog }) {
+  private readonly ledgerShards: number;
+
+  constructor({ broker, log, ledgerShards }: MemoryTransportOptions) {
     this.broker = broker;
     this.log = log;
+    this.ledgerShards = ledgerShards ?? DEFAULT_LEDGER_SHARDS;
   }
 
   receive(mailbox: Mailbox): void {
@@ -55,11 +67,17 @@ export class MemoryLedgerTransport implements LedgerTransport {
   }
 
   exists(ledger: number): Promise<boolean> {
-    return this.promise(() => this.broker.findLedger(ledger) !== undefined);
+    return this.promise(() => {
+      const { ledgerShards = this.ledgerShards } = this.broker;
+      if (ledgerShards !== this.ledgerShards) {
+        throw new LedgerShardsMismatchError(this.ledgerShards, ledgerShards, 'MemoryBroker');
+      }
+      return this.broker.findLedger(ledger) !== undefined;
+    });
   }
 
   join(ledger: number, member: LedgerMember): LedgerMembership {
-    const joined = this.broker.declareLedger(ledger);
+    const joined = this.broker.declareLedger(ledger, this.ledgerShards);
     const membership = new MemoryLedgerMembership(
       joined,
       this.nodeId,

@@ -98,7 +98,11 @@ class MemoryDelivery implements Delivery {
   }
 
   get redelivered(): boolean {
-    return this.job.redelivered;
+    return this.job.deliveries > 0;
+  }
+
+  get deliveries(): number {
+    return this.job.deliveries;
   }
 
   settle(settlement: Settlement): void {

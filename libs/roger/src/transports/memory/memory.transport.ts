@@ -14,6 +14,7 @@ import type {
   TransportState,
 } from '../../transport';
 import type { MemoryBroker } from './memory-broker';
+import type { MemoryTransportOptions } from './memory-ledger.transport';
 import { MemoryLedgerTransport } from './memory-ledger.transport';
 import type { MemoryQueue } from './memory-queue';
 import { MemorySubscription } from './memory-subscription';
@@ -28,10 +29,10 @@ export class MemoryTransport implements Transport {
   private connection: TransportState = 'closed';
   private closedForGood = false;
 
-  constructor({ broker, log }: { readonly broker: MemoryBroker; readonly log: RogerLog }) {
-    this.broker = broker;
-    this.log = log;
-    this.ledgers = new MemoryLedgerTransport({ broker, log });
+  constructor(options: MemoryTransportOptions) {
+    this.broker = options.broker;
+    this.log = options.log;
+    this.ledgers = new MemoryLedgerTransport(options);
   }
 
   describe(): string {

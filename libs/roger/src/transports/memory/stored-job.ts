@@ -6,7 +6,8 @@ export interface StoredJob {
   readonly id: string;
   readonly body: Buffer;
   readonly place: number;
-  readonly redelivered: boolean;
+  /** How often it was delivered and came back. */
+  readonly deliveries: number;
 }
 
 /** A job that failed for good and is kept. */

@@ -55,6 +55,11 @@ export class BrokerNames {
     return `${this.prefix}roger.ledger.${ledger}`;
   }
 
+  /** The queue that shows by its arguments how many ledgers there are. */
+  get ledgerCount(): string {
+    return `${this.prefix}roger.ledgers`;
+  }
+
   ledgerLog(ledger: number): string {
     return `${this.ledger(ledger)}.log`;
   }

@@ -3,6 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Delivery, Settlement } from '../../transport';
 import { Acknowledgements } from './acknowledgements';
 import type { FollowUp, FollowUps } from './follow-ups';
+import { DELIVERIES_HEADER } from './job-messages';
 import { NOT_FOUND, replyCode } from './topology';
 
 /** More consumers than this are put together into one. */
@@ -61,6 +62,8 @@ export class ConsumingChannel {
     private readonly channel: Channel,
     private readonly queueName: string,
     private readonly followUps: FollowUps,
+    /** The broker buries what is given back once more than so often. */
+    private readonly deliveryLimit: number,
     private readonly events: ConsumingChannelEvents,
   ) {
     let reason = new Error('channel closed');
@@ -160,13 +163,21 @@ export class ConsumingChannel {
 
   /** @internal Called by a delivery, once. */
   settle(message: ConsumeMessage, generation: number, settlement: Settlement): void {
-    if (this.isQueueGone && settlement.kind === 'handBack') {
-      // There is no place to go back to; as a retry it comes to the queue that is declared anew.
+    if (this.isLost && !this.isQueueGone) return;
+    if (settlement.kind === 'handBack' && (this.isQueueGone || this.isLastReturn(message))) {
+      // There is no place to go back to (as a retry it comes to the queue that is declared anew), or the broker would
+      // count it among the deliveries that killed their worker, and bury it; a retry is a message that begins anew.
       const id = String(message.properties.messageId);
-      void this.followUp(message, generation, { kind: 'retry', id, afterSeconds: 1, body: message.content });
+      const deliveries = deliveriesOf(message) + 1;
+      void this.followUp(message, generation, {
+        kind: 'retry',
+        id,
+        afterSeconds: 1,
+        body: message.content,
+        deliveries,
+      });
       return;
     }
-    if (this.isLost && !this.isQueueGone) return;
     switch (settlement.kind) {
       case 'done':
         this.acknowledge(message, generation);
@@ -182,6 +193,11 @@ export class ConsumingChannel {
       default:
         void this.followUp(message, generation, settlement);
     }
+  }
+
+  private isLastReturn({ properties }: ConsumeMessage): boolean {
+    const count: unknown = properties.headers?.['x-delivery-count'];
+    return typeof count === 'number' && count >= this.deliveryLimit;
   }
 
   private async followUp(message: ConsumeMessage, generation: number, settlement: FollowUp): Promise<void> {
@@ -321,9 +337,24 @@ class RabbitmqDelivery implements Delivery {
     return this.message.fields.redelivered;
   }
 
+  /** RabbitMQ 4 counts what was handed out apart from what failed. */
+  get deliveries(): number {
+    return deliveriesOf(this.message);
+  }
+
   settle(settlement: Settlement): void {
     if (this.isSettled) return;
     this.isSettled = true;
     this.channel.settle(this.message, this.generation, settlement);
   }
+}
+
+/** Also those of the message that it had before it was published anew. */
+function deliveriesOf({ properties: { headers } }: ConsumeMessage): number {
+  const counted = Math.max(count(headers?.['x-delivery-count']), count(headers?.['x-acquired-count']));
+  return counted + count(headers?.[DELIVERIES_HEADER]);
+}
+
+function count(header: unknown): number {
+  return typeof header === 'number' ? header : 0;
 }

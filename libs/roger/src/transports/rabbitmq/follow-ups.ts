@@ -14,7 +14,10 @@ const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
 /** The settlements after which something remains of the job. */
-export type FollowUp = Extract<Settlement, { kind: 'retry' | 'bury' }>;
+export type FollowUp =
+  | Extract<Settlement, { kind: 'bury' }>
+  /** With `deliveries`: the same job as another message, which had been delivered so often. */
+  | (Extract<Settlement, { kind: 'retry' }> & { readonly deliveries?: number });
 
 export interface FollowUpParts {
   readonly address: QueueAddress;
@@ -66,10 +69,15 @@ export class FollowUps {
   }
 
   private async retry(
-    { id, afterSeconds, body }: Extract<Settlement, { kind: 'retry' }>,
+    { id, afterSeconds, body, deliveries }: Extract<FollowUp, { kind: 'retry' }>,
     isLost: () => boolean,
   ): Promise<void> {
-    const message = retryMessage(this.parts.names, { ...this.parts.address, id, body }, afterSeconds);
+    const message = retryMessage(
+      this.parts.names,
+      { ...this.parts.address, id, body },
+      afterSeconds,
+      deliveries,
+    );
     if (!this.parts.topology.isRetryLevelDeclared(afterSeconds)) await this.declareLevel(afterSeconds);
     await this.publishMending(message, isLost, () => this.declareLevel(afterSeconds));
   }

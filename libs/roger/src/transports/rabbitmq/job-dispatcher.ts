@@ -15,9 +15,10 @@ import { NOT_FOUND, replyCode } from './topology';
 
 /** More in flight gains nothing: the broker's confirms are the limit. */
 const MAX_IN_FLIGHT = 1_000;
-/** How often the oldest of the buried is dropped for one, and the pause after it. */
+/** How often the oldest of the buried is dropped for one. */
 const TRIES_TO_BURY = 5;
-const ROOM_MS = 100;
+/** After a refusal. */
+const PAUSE_MS = 100;
 
 interface Dispatch {
   readonly message: BrokerMessage;
@@ -68,7 +69,9 @@ export class JobDispatcher {
     } catch (error) {
       // A message that came back or was refused has surely not arrived.
       if (error instanceof UnroutableError) await this.declareTarget(job);
-      else if (!(error instanceof RefusedError) || route.kind !== 'bury') throw error;
+      else if (!(error instanceof RefusedError)) throw error;
+      // A queue refuses for a moment while it is being made or moved, too.
+      else if (route.kind !== 'bury') await pause();
       await (route.kind === 'bury' ? this.publishMakingRoom(message) : this.publish(message));
     }
   }
@@ -83,7 +86,7 @@ export class JobDispatcher {
         if (!(error instanceof RefusedError) || tries === TRIES_TO_BURY) throw error;
       }
       await makeRoom(await this.connected(), message.routingKey, this.parts.log);
-      await new Promise((resolve) => setTimeout(resolve, ROOM_MS));
+      await pause();
     }
   }
 
@@ -194,7 +197,8 @@ export class JobDispatcher {
     const { topology } = this.parts;
     const model = await this.connected();
     if (job.route.kind === 'retry') await topology.declareRetryLevel(model, job.route.afterSeconds);
-    else await topology.declareQueue(model, job, job.route.kind === 'express' ? 'express' : 'normal');
+    else await topology.declareQueue(model, job);
+    if (job.route.kind === 'express') await topology.declareQueue(model, job, 'express');
   }
 
   private async declareExchanges(model: ChannelModel, failure: Error | undefined): Promise<void> {
@@ -205,4 +209,8 @@ export class JobDispatcher {
   private connected(): Promise<ChannelModel> {
     return this.isClosed ? Promise.reject(new RogerClosedError()) : this.parts.connection.untilUp();
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }

@@ -7,6 +7,9 @@ import type { BrokerNames } from './broker-names';
 import { DEFAULT_EXCHANGE } from './broker-names';
 import type { BrokerMessage } from './publisher';
 
+/** How often a job had been delivered as another message: the broker counts for one message only. */
+export const DELIVERIES_HEADER = 'x-roger-deliveries';
+
 /** Headers must fit a frame beside each other; the rest of a stack is in the log. */
 const MAX_STACK_LENGTH = 8_192;
 const MAX_MESSAGE_LENGTH = 2_048;
@@ -22,8 +25,14 @@ export function expressMessage(names: BrokerNames, job: OutgoingJob): BrokerMess
 }
 
 /** To its queue, by a retry level. */
-export function retryMessage(names: BrokerNames, job: OutgoingJob, afterSeconds: number): BrokerMessage {
-  return messageOf(job, names.retryLevel(afterSeconds), names.queue(job));
+export function retryMessage(
+  names: BrokerNames,
+  job: OutgoingJob,
+  afterSeconds: number,
+  deliveries?: number,
+): BrokerMessage {
+  const message = messageOf(job, names.retryLevel(afterSeconds), names.queue(job));
+  return deliveries === undefined ? message : { ...message, headers: { [DELIVERIES_HEADER]: deliveries } };
 }
 
 /** To the buried; without an id it is no job that could be read. */

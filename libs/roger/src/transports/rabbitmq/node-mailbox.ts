@@ -1,8 +1,10 @@
 // Takes a node's mail: what is sent to it, what all hear, and the notices of jobs that the broker has buried.
 import type { Channel, ConsumeMessage } from 'amqplib';
+import { BrokerRefusedError } from '../../job/errors';
 import type { Mailbox } from '../../ledger-transport';
 import type { LedgerParts } from './ledger-parts';
 import { StandingChannel } from './standing-channel';
+import { ACCESS_REFUSED, replyCode } from './topology';
 
 const NOTICES_PREFETCH = 20;
 
@@ -26,6 +28,13 @@ export class NodeMailbox {
         begin: (channel) => this.beginMail(channel),
         onLost: (detail) => {
           this.onMailLost(detail);
+        },
+        onInterrupted: (reason) => {
+          this.mailbox.down(
+            replyCode(reason) === ACCESS_REFUSED
+              ? new BrokerRefusedError('take mail between nodes', reason)
+              : reason,
+          );
         },
       },
       log,

@@ -78,12 +78,16 @@ export class RabbitmqLedgerTransport implements LedgerTransport {
     const queue = this.parts.names.ledger(ledger);
     const answer = this.opened()
       .connection.untilUp()
-      .then((model) => withChannel(model, (channel) => channel.checkQueue(queue)));
+      .then(async (model) => {
+        if (!(await this.parts.topology.checkLedgerCount(model))) return false;
+        await withChannel(model, (channel) => channel.checkQueue(queue));
+        return true;
+      });
     try {
       if ((await within(this.parts.timeoutMs, answer)) === 'late') {
         throw new NotConnectedError(this.connection.lastFailure);
       }
-      return true;
+      return await answer;
     } catch (error) {
       if (replyCode(error) === NOT_FOUND) return false;
       if (replyCode(error) === ACCESS_REFUSED) throw new BrokerRefusedError(`use ${queue}`, error);

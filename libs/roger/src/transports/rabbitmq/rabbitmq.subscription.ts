@@ -121,6 +121,7 @@ export class RabbitmqSubscription implements Subscription {
       await model.createChannel(),
       this.parts.queueName,
       this.parts.followUps,
+      this.parts.topology.deliveryLimit,
       {
         onDelivery: (delivery) => {
           this.consumer.deliver(delivery);

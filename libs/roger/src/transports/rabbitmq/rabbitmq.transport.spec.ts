@@ -44,6 +44,7 @@ test.each([
       maxBufferedBytes: 10_000,
       deliveryLimit: 20,
       maxBuriedQueueSize: 100,
+      ledgerShards: 8,
     },
     LOG,
   );

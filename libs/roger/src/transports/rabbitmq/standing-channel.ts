@@ -18,6 +18,8 @@ export interface StandingChannelParts<C extends Channel> {
   begin?(channel: C, model: ChannelModel): Promise<void>;
   /** The channel is gone; called once for each that was `current`, but not for a {@link StandingChannel.close}. */
   onLost?(detail: string): void;
+  /** It is gone, or does not come about; called each time. */
+  onInterrupted?(reason: Error): void;
 }
 
 /** Stands as long as its connection does: a channel that the broker closes is followed by another after a growing pause. */
@@ -123,7 +125,10 @@ export class StandingChannel<C extends Channel> {
 
   private openAgain(model: ChannelModel, reason: Error | undefined): void {
     if (this.isOver(model)) return;
-    if (reason !== undefined) this.say(reason.message);
+    if (reason !== undefined) {
+      this.parts.onInterrupted?.(reason);
+      this.say(reason.message);
+    }
     clearTimeout(this.retryTimer);
     this.retryTimer = setTimeout(
       () => {

@@ -1,6 +1,11 @@
 // Declares Roger's queues and exchanges on the broker, each target before what points to it.
 import type { Channel, ChannelModel } from 'amqplib';
-import { BrokerRefusedError, RogerError, TopologyMismatchError } from '../../job/errors';
+import {
+  BrokerRefusedError,
+  LedgerShardsMismatchError,
+  RogerError,
+  TopologyMismatchError,
+} from '../../job/errors';
 import type { QueueAddress } from '../../job/names';
 import type { QueueLane } from '../../transport';
 import type { BrokerNames } from './broker-names';
@@ -18,6 +23,7 @@ export const NOT_FOUND = 404;
 export interface TopologyOptions {
   readonly deliveryLimit: number;
   readonly maxBuriedQueueSize: number;
+  readonly ledgerShards: number;
 }
 
 /**
@@ -34,6 +40,11 @@ export class Topology {
     private readonly names: BrokerNames,
     private readonly options: TopologyOptions,
   ) {}
+
+  /** How often the broker delivers a job again before it buries it. */
+  get deliveryLimit(): number {
+    return this.options.deliveryLimit;
+  }
 
   /** @throws TopologyMismatchError, BrokerRefusedError */
   declareQueue(connection: ChannelModel, address: QueueAddress, lane: QueueLane = 'normal'): Promise<void> {
@@ -92,10 +103,51 @@ export class Topology {
     );
   }
 
-  /** Declares a ledger's queue of requests and its log. @throws TopologyMismatchError, BrokerRefusedError */
+  /**
+   * Whether ledgers have been used.
+   * @throws LedgerShardsMismatchError when they were made for another number of ledgers
+   */
+  async checkLedgerCount(connection: ChannelModel): Promise<boolean> {
+    try {
+      await withChannel(connection, (channel) => channel.checkQueue(this.names.ledgerCount));
+    } catch (error) {
+      if (replyCode(error) === NOT_FOUND) return false;
+      throw error;
+    }
+    await withChannel(connection, (channel) => this.declareLedgerCount(channel));
+    return true;
+  }
+
+  /** The number stands in the arguments of a queue that nobody uses, for that is what a broker compares. */
+  private async declareLedgerCount(channel: Channel): Promise<void> {
+    const { ledgerShards } = this.options;
+    const queue = this.names.ledgerCount;
+    try {
+      await channel.assertQueue(queue, {
+        durable: true,
+        arguments: { 'x-queue-type': 'quorum', 'x-max-length': ledgerShards },
+      });
+    } catch (error) {
+      if (replyCode(error) !== PRECONDITION_FAILED) throw error;
+      const current = /current is (?:the value )?'(\d+)'/.exec(
+        error instanceof Error ? error.message : '',
+      )?.[1];
+      throw new LedgerShardsMismatchError(
+        ledgerShards,
+        current === undefined ? undefined : Number(current),
+        queue,
+      );
+    }
+  }
+
+  /**
+   * Declares a ledger's queue of requests and its log.
+   * @throws LedgerShardsMismatchError, TopologyMismatchError, BrokerRefusedError
+   */
   declareLedger(connection: ChannelModel, ledger: number): Promise<void> {
     return this.once(connection, `declare ledger ${ledger}`, () =>
       withChannel(connection, async (channel) => {
+        await this.declareLedgerCount(channel);
         const common = {
           'x-queue-type': 'quorum',
           'x-delivery-limit': PRACTICALLY_UNLIMITED_DELIVERIES,

@@ -1,0 +1,104 @@
+// Jobs whose message is gone: found when their queue is empty again and again, and no sooner.
+import { LedgerState } from './ledger-state';
+import { LostJobs } from './lost-jobs';
+
+function stateWithQueued(since: number): LedgerState {
+  const state = new LedgerState({ dispatch: () => undefined });
+  const context = { at: since, maxWaitingJobs: 10, text: () => '{}', addPart: () => 0 };
+  state.apply({ op: 'enqueue', partition: 'acme', id: 'a', queue: 'mail', queueKey: 'k', body: 0 }, context);
+  state.apply({ op: 'dispatched', dispatch: 1 }, context);
+  return state;
+}
+
+function lostJobs(ready: number | undefined, isPresent = true): LostJobs {
+  return new LostJobs({ countReady: () => Promise.resolve(ready), isPresent: () => isPresent });
+}
+
+const MISSING = { op: 'missing', partition: 'acme', id: 'a', dispatch: 1 };
+
+test('a job that should be in a queue that is empty twice is missing, and its key is free', async () => {
+  const state = stateWithQueued(0);
+  const lost = lostJobs(0);
+  expect(await lost.look(state, 50_000)).toEqual([]);
+  expect(await lost.look(state, 60_000)).toEqual([MISSING]);
+  const context = { at: 60_000, maxWaitingJobs: 10, text: () => '', addPart: () => 0 };
+  state.apply({ op: 'missing', partition: 'acme', id: 'a', dispatch: 1 }, context);
+  expect(state.apply({ op: 'is queued', partition: 'acme', key: 'k' }, context)).toEqual({});
+});
+
+test('so is one whose queue is gone', async () => {
+  const lost = lostJobs(undefined);
+  const state = stateWithQueued(0);
+  await lost.look(state, 50_000);
+  expect(await lost.look(state, 60_000)).toEqual([MISSING]);
+});
+
+test.each([
+  ['that was sent a short while ago', 30_000, 0],
+  ['in a queue that holds jobs', 0, 1],
+])('a job %s is not', async (_, since, ready) => {
+  const lost = lostJobs(ready);
+  const state = stateWithQueued(since);
+  expect(await lost.look(state, 50_000)).toEqual([]);
+  expect(await lost.look(state, 60_000)).toEqual([]);
+});
+
+test('nor one of a paused queue, or one that was claimed meanwhile', async () => {
+  const lost = lostJobs(0);
+  const state = stateWithQueued(0);
+  const context = { at: 0, maxWaitingJobs: 10, text: () => '', addPart: () => 0 };
+  state.id = 's';
+  await lost.look(state, 50_000);
+  state.apply({ op: 'pause', partition: 'acme', queue: 'mail' }, context);
+  expect(await lost.look(state, 60_000)).toEqual([]);
+  state.apply({ op: 'resume', partition: 'acme', queue: 'mail' }, context);
+  await lost.look(state, 70_000);
+  const claim = {
+    op: 'claim',
+    partition: 'acme',
+    id: 'a',
+    state: 's',
+    dispatch: 1,
+    owner: 'me',
+    chain: 1,
+  } as const;
+  expect(state.apply(claim, context)).toMatchObject({ claim: 'granted' });
+  expect(await lost.look(state, 80_000)).toEqual([]);
+});
+
+describe('a job that runs on a node that is gone', () => {
+  const context = { at: 0, maxWaitingJobs: 10, text: () => '{}', addPart: () => 0 };
+
+  function stateWithRunning(): LedgerState {
+    const state = stateWithQueued(0);
+    state.id = 's';
+    const holder = { state: 's', dispatch: 1, owner: 'gone/1' };
+    state.apply({ op: 'claim', partition: 'acme', id: 'a', ...holder, chain: 1 }, context);
+    return state;
+  }
+
+  test('is missing when its message has not come back for 40 s, and comes back whenever it turns up', async () => {
+    const state = stateWithRunning();
+    const lost = lostJobs(0, false);
+    expect(await lost.look(state, 100_000)).toEqual([]);
+    expect(await lost.look(state, 130_000)).toEqual([]);
+    expect(await lost.look(state, 140_000)).toEqual([MISSING]);
+    state.apply({ op: 'missing', partition: 'acme', id: 'a', dispatch: 1 }, context);
+    expect(state.leases.size).toBe(0);
+    expect(state.apply({ op: 'is queued', partition: 'acme', key: 'k' }, context)).toEqual({});
+    const holder = { state: 's', dispatch: 1, owner: 'other/1', deliveries: 1 };
+    const claim = { op: 'claim', partition: 'acme', id: 'a', ...holder, chain: 1 } as const;
+    expect(state.apply(claim, context)).toMatchObject({ claim: 'granted' });
+  });
+
+  test('is not when another has it meanwhile, or its node is there', async () => {
+    const state = stateWithRunning();
+    const lost = lostJobs(0, false);
+    await lost.look(state, 100_000);
+    const holder = { state: 's', dispatch: 1, owner: 'gone/2', deliveries: 1 };
+    state.apply({ op: 'claim', partition: 'acme', id: 'a', ...holder, chain: 1 }, context);
+    const present = lostJobs(0, true);
+    await present.look(state, 100_000);
+    expect(await present.look(state, 200_000)).toEqual([]);
+  });
+});
