@@ -22,7 +22,8 @@ const MIN_FREEZE_MS = 3_000;
 const WORKERS = 3;
 const PRODUCERS = 2;
 const QUEUE_KEYS = 60;
-const EXECUTION_KEYS = 40;
+/** Few, so that lines are long. */
+const EXECUTION_KEYS = 16;
 const PARTITION = 'acme';
 /** The faults come in this order, over and over, so that a short form has some of each. */
 const FAULTS = [
@@ -148,7 +149,7 @@ function orderOne(): void {
   const node = chance.one(producers);
   const shape = chance.below(10);
   const args: KeyedArgs = {
-    ms: chance.below(20) === 0 ? 300 : chance.below(15),
+    ms: chance.below(8) === 0 ? 400 : chance.below(15),
     failures: chance.below(25) === 0 ? 1 : 0,
     executionKey: shape < 8 ? `e${chance.below(EXECUTION_KEYS)}` : undefined,
     queueKey: shape >= 6 ? `q${chance.below(QUEUE_KEYS)}` : undefined,
