@@ -73,7 +73,7 @@ export class LogReader {
     if (head.kind === 'claim') {
       this.claimant = head.by;
       this.snapshot = undefined;
-      if (this.state.id === '') this.state.id = head.stateId;
+      if (this.state.id === '') this.state.beginAnew(head.stateId, head.at);
       return { kind: 'claim', by: head.by };
     }
     // The claim of who has written the oldest snapshot was trimmed away with all that was before it.

@@ -166,7 +166,7 @@ export class GlobalStateService {
     const keyed = bodies.flatMap((body) => {
       try {
         const job = this.parts.decode(body);
-        return job.ledger === undefined ? [] : [job];
+        return job.queueKey === undefined && job.executionKey === undefined ? [] : [job];
       } catch {
         // What is no job has no keys.
         return [];
