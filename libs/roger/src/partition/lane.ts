@@ -31,6 +31,11 @@ export type Hold =
   /** What was cancelled and paused is not known for sure. */
   | 'standing unknown';
 
+interface ReadyRun {
+  readonly intake: Intake;
+  readonly resolve: (mayRun: boolean) => void;
+}
+
 /** How many jobs ended how, on this node, since the lane began. */
 export type OutcomeCounts = Record<Outcome, number>;
 
@@ -49,6 +54,10 @@ export class Lane implements IntakeOwner, RunObserver {
   };
   /** Each with where its delivery came from. */
   private readonly running = new Map<Run, Intake>();
+  /** Those that ask their ledger, before and after they have a worker. */
+  private readonly asking = new Map<Run, Intake>();
+  /** Those that may run as soon as there is a worker. */
+  private readonly ready = new Map<Run, ReadyRun>();
   /** By which slots are offered: the express one first. */
   private readonly intakes: Intake[] = [];
   private hasExpress = false;
@@ -149,7 +158,12 @@ export class Lane implements IntakeOwner, RunObserver {
 
   lost(intake: Intake, detail: string): void {
     const reason = new DeliveryLostError(detail);
-    for (const [run, from] of this.running) if (from === intake) run.abort(reason);
+    for (const [run, from] of [...this.running, ...this.asking]) if (from === intake) run.abort(reason);
+    for (const [run, { intake: from }] of [...this.ready]) {
+      if (from !== intake) continue;
+      run.abort(reason);
+      this.refuse(run);
+    }
     this.adjustPrefetch();
   }
 
@@ -160,7 +174,9 @@ export class Lane implements IntakeOwner, RunObserver {
   /** @returns whether the job runs here, or will next; then it is told to end. */
   cancel(id: string, reason: string, fence: number | undefined): boolean {
     let isHere = false;
-    for (const run of this.running.keys()) if (run.cancel(id, reason, fence)) isHere = true;
+    for (const run of [...this.running.keys(), ...this.ready.keys()]) {
+      if (run.cancel(id, reason, fence)) isHere = true;
+    }
     return isHere;
   }
 
@@ -181,6 +197,42 @@ export class Lane implements IntakeOwner, RunObserver {
     if (this.policy.record(durationMs)) this.adjustPrefetch();
   }
 
+  onAsking(run: Run): void {
+    const intake = this.running.get(run);
+    if (intake === undefined) return;
+    this.running.delete(run);
+    this.asking.set(run, intake);
+    if (this.mayBegin) this.beginNext();
+  }
+
+  onRan(run: Run): void {
+    this.onAsking(run);
+  }
+
+  onReady(run: Run): Promise<boolean> {
+    const intake = this.asking.get(run);
+    if (intake === undefined || run.wasLost() || this.isDraining) return Promise.resolve(false);
+    if (this.mayBegin && this.running.size < this.maxWorkers) {
+      this.asking.delete(run);
+      this.running.set(run, intake);
+      return Promise.resolve(true);
+    }
+    if (this.holds.size > 0 && !this.holds.has('paused everywhere')) return Promise.resolve(false);
+    this.watchForStall();
+    return new Promise((resolve) => {
+      this.asking.delete(run);
+      this.ready.set(run, { intake, resolve });
+    });
+  }
+
+  private refuse(run: Run): void {
+    const ready = this.ready.get(run);
+    if (ready === undefined) return;
+    this.ready.delete(run);
+    this.asking.set(run, ready.intake);
+    ready.resolve(false);
+  }
+
   /**
    * Takes no more jobs, gives back those not begun, and lets the running ones end; those that don't within the time
    * are aborted and given back.
@@ -198,7 +250,8 @@ export class Lane implements IntakeOwner, RunObserver {
     }
     await Promise.all(this.intakes.map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
-    for (const run of this.running.keys()) run.abort(new DeliveryLostError('the node has shut down'));
+    const reason = new DeliveryLostError('the node has shut down');
+    for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
   }
 
   private take(lane: QueueLane): void {
@@ -218,13 +271,31 @@ export class Lane implements IntakeOwner, RunObserver {
   }
 
   private end(run: Run): void {
-    this.running.delete(run);
+    const hadWorker = this.running.delete(run);
+    this.asking.delete(run);
     if (run.wasLost()) this.adjustPrefetch();
-    if (this.running.size === 0) this.onIdle?.();
-    if (!this.isDraining && this.holds.size === 0) this.beginNext();
+    if (this.isIdle) this.onIdle?.();
+    if (hadWorker && this.mayBegin) this.beginNext();
   }
 
+  private get isIdle(): boolean {
+    return this.running.size + this.asking.size + this.ready.size === 0;
+  }
+
+  private get mayBegin(): boolean {
+    return !this.isDraining && this.holds.size === 0;
+  }
+
+  /** Gives a worker that is free to the next: one that is ready comes before those that have to ask. */
   private beginNext(): boolean {
+    for (const [run, { intake, resolve }] of this.ready) {
+      this.ready.delete(run);
+      this.running.set(run, intake);
+      this.lastBegunAt = performance.now();
+      resolve(true);
+      return true;
+    }
+
     for (const intake of this.intakes) {
       const delivery = intake.next();
       if (delivery === undefined) continue;
@@ -238,7 +309,7 @@ export class Lane implements IntakeOwner, RunObserver {
     if (this.stallTimer !== undefined || this.isDraining) return;
     this.stallTimer = setTimeout(() => {
       this.stallTimer = undefined;
-      if (this.atHandCount === 0 || this.holds.size > 0) return;
+      if (this.atHandCount + this.ready.size === 0 || this.holds.size > 0) return;
       const idleMs = performance.now() - this.lastBegunAt;
       if (idleMs < STALL_MS) {
         this.watchForStall();
@@ -262,11 +333,12 @@ export class Lane implements IntakeOwner, RunObserver {
   }
 
   private handBackWaiting(): void {
+    for (const run of [...this.ready.keys()]) this.refuse(run);
     for (const intake of this.intakes) intake.handBackAll();
   }
 
   private async idleWithin(timeoutMs: number): Promise<boolean> {
-    if (this.running.size === 0) return true;
+    if (this.isIdle) return true;
     let timer: NodeJS.Timeout | undefined;
     const isIdle = await new Promise<boolean>((resolve) => {
       this.onIdle = () => {

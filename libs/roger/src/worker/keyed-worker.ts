@@ -46,6 +46,7 @@ export class KeyedWorker {
   async run(delivery: Delivery, run: Run, job: Job): Promise<void> {
     const { ledgers, attempts } = this.parts;
     const holder = { owner: ledgers.newOwner(), deliveries: delivery.deliveries };
+    run.leaveWorker();
     const claimed = await this.untilAnswered(
       () => run.abortReason !== undefined,
       () => ledgers.claim(job, holder, run.chain),
@@ -56,7 +57,8 @@ export class KeyedWorker {
         run.end(run.wasLost() ? 'lost' : 'handedBack');
         return;
       case 'granted':
-        await this.runGranted(delivery, run, job, claimed);
+        // The ledger needs no word of it when it is given back: who gets the message next is granted it anew.
+        await this.ready(delivery, run, claimed, job);
         return;
       case 'stale':
         delivery.settle({ kind: 'done' });
@@ -70,6 +72,17 @@ export class KeyedWorker {
         await attempts.cancel(job, claimed.reason);
         await this.tellAndEnd(delivery, run, () => ledgers.bidFarewell(job));
         run.end('cancelled');
+    }
+  }
+
+  private async ready(delivery: Delivery, run: Run, grant: Grant, job: Job): Promise<void> {
+    run.fence = grant.fence;
+    for (const { id } of grant.jobs) run.ahead.add(id);
+    if (await run.takeWorker()) {
+      await this.runGranted(delivery, run, job, grant);
+    } else {
+      delivery.settle({ kind: 'handBack' });
+      run.end(run.wasLost() ? 'lost' : 'handedBack');
     }
   }
 
@@ -91,8 +104,6 @@ export class KeyedWorker {
         ),
       );
     };
-    run.fence = grant.fence;
-    for (const { id } of grant.jobs) if (id !== delivered.id) run.ahead.add(id);
     let isDeliveredHandedBack = false;
     for (const [index, { id, body, cancelled }] of grant.jobs.entries()) {
       const mustStop = run.shouldYield || performance.now() - begunAt > CHAIN_MS;
@@ -113,6 +124,7 @@ export class KeyedWorker {
       else if (body === undefined) isDeliveredHandedBack = true;
       else settle(id, { kind: 'release' });
     }
+    run.freeWorker();
     const answers = await Promise.all(settled);
     // What was refused is somebody else's to end; if nobody's, it comes again.
     const isGivenBack = isDeliveredHandedBack || answers.some((answer) => answer !== true);
@@ -127,7 +139,7 @@ export class KeyedWorker {
     cancelled: string | undefined,
   ): Promise<End> {
     const { attempts, ledgers } = this.parts;
-    if (run.job !== job) run.next(job);
+    run.next(job);
     // It may have been cancelled while its grant was on its way.
     const reason = cancelled ?? ledgers.boardOf(job.partition)?.cancelReason(job.partition, job.id, fence);
     return reason === undefined ? attempts.attempt(job, bytes, run) : attempts.cancel(job, reason);

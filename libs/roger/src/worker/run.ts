@@ -8,6 +8,12 @@ import type { Outcome } from './outcome';
 export interface RunObserver {
   /** A job of the delivery has ended so, after so long. */
   onOutcome(outcome: Outcome, durationMs: number): void;
+  /** It doesn't need a worker for now: it asks whether it may run at all. */
+  onAsking(run: Run): void;
+  /** Resolves when it has a worker (again); to false: it is to be given back. */
+  onReady(run: Run): Promise<boolean>;
+  /** Nothing of the delivery runs any more; what is left is to settle it. */
+  onRan(run: Run): void;
   /** How many jobs of one execution key the run may take on, one after the other. */
   readonly chain: number;
   /** Whether it should begin no further one. */
@@ -87,10 +93,34 @@ export class Run {
     }
   }
 
-  end(outcome: Outcome): Outcome {
+  end(outcome: Outcome): void {
     this.observer.onOutcome(outcome, performance.now() - this.begunAt);
-    return outcome;
+  }
+
+  /** Lets another job have the worker meanwhile. */
+  leaveWorker(): void {
+    this.observer.onAsking(this);
+  }
+
+  /** @returns false: it is to be given back. */
+  async takeWorker(): Promise<boolean> {
+    const mayRun = await this.observer.onReady(this);
+    this.startedAt = Date.now();
+    this.begunAt = performance.now();
+    return mayRun;
+  }
+
+  /** Lets another job have the worker while this one is being settled. */
+  freeWorker(): void {
+    this.observer.onRan(this);
   }
 }
 
-const NOBODY: RunObserver = { onOutcome: () => undefined, chain: 1, shouldYield: false };
+const NOBODY: RunObserver = {
+  onOutcome: () => undefined,
+  onAsking: () => undefined,
+  onReady: () => Promise.resolve(true),
+  onRan: () => undefined,
+  chain: 1,
+  shouldYield: false,
+};

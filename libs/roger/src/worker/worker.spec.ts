@@ -87,6 +87,9 @@ class Bench {
     const outcomes: Outcome[] = [];
     const run = new Run({ partition: 'acme', queue: 'default' }, 0, {
       onOutcome: (outcome) => void outcomes.push(outcome),
+      onAsking: () => undefined,
+      onReady: () => Promise.resolve(true),
+      onRan: () => undefined,
       chain: 1,
       shouldYield: false,
     });
