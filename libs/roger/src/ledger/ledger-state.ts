@@ -506,14 +506,15 @@ export class LedgerState {
     if (job.body === undefined) return;
     const line = this.lineOf(job);
     if (line?.holder === job && job.cancelReason === undefined) {
-      // Whoever waits came later: unless another of the lease goes on, the turn stays where it is.
-      const successor = lease.jobs.find((one) => one !== job);
-      if (successor !== undefined) line.holder = successor;
       lease.remove(job);
-    } else {
-      this.leaveLease(job, lease);
+      if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
+      line.holder = lease.jobs[0];
+      this.waitInLine(job, line);
+      // Those of the lease that were released before it wait too, and come before it.
+      if (line.holder === undefined) this.giveTurn(line);
+      return;
     }
-    if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
+    this.leaveLease(job, lease);
     if (job.cancelReason !== undefined) this.freeQueueKey(job);
     this.queueUp(job);
   }
