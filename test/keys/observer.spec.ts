@@ -74,7 +74,7 @@ test('a life with retries, a freeze, a repeat, a duplicate and a cancel breaks n
 });
 
 test('a run that was granted before its node froze may begin when it wakes, outdated as it is', () => {
-  const begins = (...before: Parameters<typeof traced>) =>
+  const begins = (...before: (readonly [node: string, happening: Happening])[]) =>
     traced(
       ...[asked('a'), enqueued('a'), ...before],
       ...[run('began', 'a', { fence: 2, node: 'heir' }), run('ended', 'a', { fence: 2, node: 'heir' })],

@@ -99,6 +99,8 @@ export interface LedgerMembership {
   trim(count: number): void;
   /** Gives the choice back to the broker: void is all that was given, and it joins again as the last in line. */
   stepDown(detail: string): void;
+  /** Leaves for good: the broker chooses another at once, and nothing is given or taken any more. */
+  leave(): void;
   /** The broker takes no publishes at the moment, so that a record's absence says nothing. */
   readonly isBlocked: boolean;
 }

@@ -39,7 +39,8 @@ export interface EnqueueOptions {
   queue?: string;
   /**
    * 1 to 128 printable ASCII characters. Give one to be able to enqueue again after a doubtful error; Roger doesn't
-   * check that it is new.
+   * check that it is new. A job with a key counts as enqueued already while one with a key and its id exists in the
+   * partition.
    * @default a random UUID
    */
   id?: string;
@@ -131,12 +132,16 @@ export class JobQueue {
    * Puts a job into its queue. Resolves when the broker has it safely: from then on it runs at least once, or stands
    * where an operator can see it with the reason.
    *
+   * With a queue key that another job has, it is not enqueued: `duplicate`, and the id of the other.
+   *
    * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now.
    *
    * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back (a job with a key, `ledgerTimeoutMs`).
    * @throws InvalidJobArgsError (lists each wrong field), InvalidEnqueueOptionsError, JobTooLargeError,
-   * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError,
-   * EnqueueBufferFullError, RogerClosedError; for a job with a key LedgerUnavailableError and LedgerFullError. Nothing was enqueued, except where `maybeEnqueued` on the error is true.
+   * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError,
+   * BrokerBlockedError, EnqueueBufferFullError, RogerClosedError; for a job with a key LedgerUnavailableError,
+   * LedgerFullError and LedgerShardsMismatchError. Nothing was enqueued, except where `maybeEnqueued` on the error is
+   * true.
    */
   enqueue<J extends JobClass>(
     jobClass: J,

@@ -34,15 +34,15 @@ export interface JobContext {
   /** 1 for the first run, 2 for the first retry, and so on. */
   readonly attempt: number;
   /**
-   * Grows with every run of a job with a key: write it beside what the job changes, and refuse writes with a smaller
-   * one, and a run that was given up while its process hung can do no harm. Undefined for a job without keys.
+   * Grows with every grant to run a job with a key (jobs of one execution key that are granted together share one):
+   * write it beside what the job changes, and refuse writes with a smaller one, and a run that was given up while its
+   * process hung can do no harm. Undefined for a job without keys.
    */
   readonly fence: number | undefined;
   /**
    * Aborted when the run should end early: the job was cancelled ({@link JobCancelledError}), its delivery was lost
-   * ({@link DeliveryLostError}) or the node shuts down
-   * and the time to finish is over ({@link ShutdownError}; a run that still ends well within a second counts). What a run
-   * comes to after its delivery was lost is not counted.
+   * ({@link DeliveryLostError}) or the node shuts down and the time to finish is over ({@link ShutdownError}; a run that
+   * still ends well within a second counts). What a run comes to after its delivery was lost is not counted.
    */
   readonly signal: AbortSignal;
   /** Writes to the app's log with the job's name and id before each line. */
@@ -91,8 +91,8 @@ export interface JobOptions<Args = never> {
   args?: Class<Args extends object ? Args : object>;
   /**
    * At most one job with the same queue key exists in a partition: while one is queued, waiting, running or retrying,
-   * `enqueue` of another answers `duplicate` with the id of the first. The key is free when that one is done, buried,
-   * cancelled or purged. A function of the args as `enqueue` was given them, or one key for all; `undefined`: no key.
+   * `enqueue` of another answers `duplicate` with the id of the first. The key is free when that one is done, failed for
+   * good, buried, cancelled or purged. A function of the args as `enqueue` was given them, or one key for all; `undefined`: no key.
    * 1 to 512 characters.
    * @default none
    */

@@ -18,8 +18,8 @@ const STATE_ID = /^[A-Za-z0-9_.-]{1,128}$/;
 /**
  * A stored state outlives the process and the machine's power: it is on the disk, under its name, when `store` resolves.
  * A crash at any moment leaves the old state or the new one, never a part. What it can't read in full, it refuses with
- * {@link LedgerStateError}; errors of the file system come as they are. The directory belongs to one ledger keeper at a
- * time; it is no lock between processes.
+ * {@link LedgerStateError}; errors of the file system come as they are. It is no lock between processes: the directory
+ * belongs to the keeper of a ledger at a time. Any node of an app can become that, so all must see the same directory.
  *
  * @throws InvalidOptionsError
  *

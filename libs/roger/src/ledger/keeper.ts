@@ -91,6 +91,8 @@ class Term {
   /** Runs once it has been given up, until the place is free. */
   givenUp: NodeJS.Timeout | undefined;
   isChanged = false;
+  /** When a record last came. */
+  recordAt = performance.now();
   /** When a request last came, and when one was last sent by the keeper to see whether any would come. */
   requestAt = performance.now();
   probedAt = 0;
@@ -116,6 +118,7 @@ export class Keeper implements LedgerMember {
   private isLooking = false;
   private lastStoreAt = performance.now();
   private isStoring = false;
+  private isClosed = false;
   /** Why the ledger could not be kept here; said once. */
   private complaint: string | undefined;
 
@@ -143,18 +146,25 @@ export class Keeper implements LedgerMember {
 
   /** Takes its place anew: the broker may have forgotten the one that it had. */
   rejoin(detail: string): void {
-    this.membership.stepDown(detail);
+    // While the broker chooses it, it has its own ways to find out; and a long past takes its time to read.
+    if (this.term === undefined && !this.membership.isBlocked && !this.isClosed)
+      this.membership.stepDown(detail);
   }
 
   async close(): Promise<void> {
     clearInterval(this.watch);
+    this.isClosed = true;
     const { term } = this;
     if (term?.isKeeping === true && term.isChanged) await this.store(term);
     this.end();
+    this.membership.leave();
   }
 
   onRecord(bytes: Buffer): void {
+    // Without the past, which has been given already, a new term would begin with nothing.
+    if (this.isClosed) return;
     const term = (this.term ??= this.begin());
+    term.recordAt = performance.now();
     if (term.isOver) return;
     term.received++;
     term.bytesSinceSnapshot += bytes.length;
@@ -234,11 +244,7 @@ export class Keeper implements LedgerMember {
         ),
       this.parts.lostJobs,
     );
-    const claim: RecordHead = {
-      kind: 'claim',
-      by: term.nonce,
-      stateId: randomBytes(6).toString('base64url'),
-    };
+    const claim: RecordHead = { kind: 'claim', by: term.nonce, stateId: newStateId(), at: Date.now() };
     // What was given so far is the past; when the claim comes back, the past is complete.
     this.append(term, encodeFrame(claim), []);
     this.membership.takeRequests();
@@ -275,6 +281,8 @@ export class Keeper implements LedgerMember {
           cause: error,
         });
       }
+      // What happened after it was stored is unknown: jobs that were sent since belong to another state.
+      state.beginAnew(newStateId(), Date.now());
       await this.writeSnapshot(term);
       return true;
     } catch (error) {
@@ -395,7 +403,9 @@ export class Keeper implements LedgerMember {
     if (term === undefined || term.isOver) return;
     const now = performance.now();
     const [oldest] = term.underWay;
-    if (oldest !== undefined && now - oldest.sentAt > LATE_MS && !this.membership.isBlocked) {
+    // The claim comes back behind the whole past, and is late when that has stopped to come.
+    const waitsSince = term.isKeeping ? oldest?.sentAt : Math.max(oldest?.sentAt ?? 0, term.recordAt);
+    if (oldest !== undefined && now - (waitsSince ?? now) > LATE_MS && !this.membership.isBlocked) {
       this.stepDown('a record did not come back');
       return;
     }
@@ -493,4 +503,8 @@ export class Keeper implements LedgerMember {
     clearTimeout(term.ownTimer);
     term.isKeeping = false;
   }
+}
+
+function newStateId(): string {
+  return randomBytes(6).toString('base64url');
 }

@@ -189,13 +189,13 @@ export class LedgerClient {
 
   private look(): void {
     const now = performance.now();
-    const again: Question[] = [];
+    let isAnyLate = false;
     for (const question of this.underWay.values()) {
       if (question.deadline <= now) {
         this.underWay.delete(question.number);
         this.giveUp(question);
       } else if (now - question.askedAt >= ASK_AGAIN_MS) {
-        again.push(question);
+        isAnyLate = true;
       }
     }
     for (let left = this.waiting.length; left > 0; left--) {
@@ -204,7 +204,8 @@ export class LedgerClient {
       if (question.deadline <= now) this.giveUp(question);
       else this.waiting.push(question);
     }
-    this.sendAll(again);
+    // Those behind a lost one were not taken, for they are taken in their order.
+    if (isAnyLate) this.askAllAgain();
     if (now - this.silentSince > SILENCE_MS) {
       this.silentSince = now;
       this.parts.onSilence();

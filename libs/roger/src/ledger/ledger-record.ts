@@ -4,7 +4,7 @@ import type { Operation } from './operation';
 /** The head of a record. Those that don't begin with a frame (a node that joins) mean nothing. */
 export type RecordHead =
   /** From here on only this keeper's records count, until the next claim. */
-  | { readonly kind: 'claim'; readonly by: string; readonly stateId: string }
+  | { readonly kind: 'claim'; readonly by: string; readonly stateId: string; readonly at: number }
   /** Requests, one per part, to be carried out at this time; then the keeper's own operations. */
   | {
       readonly kind: 'requests';

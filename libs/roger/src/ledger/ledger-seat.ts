@@ -48,7 +48,7 @@ export class LedgerSeat {
       maxBufferedBytes: parts.maxBufferedBytes,
       trouble: parts.trouble,
       onSilence: () => {
-        if (!this.keeper.isKeeping) this.keeper.rejoin('the ledger does not answer');
+        this.keeper.rejoin('the ledger does not answer');
       },
     });
     this.keeper = new Keeper({

@@ -308,7 +308,7 @@ class World {
         reply['refused'] === true ? this.handBack(delivery) : this.acknowledge(delivery),
       );
     } else if (delivery.next === 'bid farewell') {
-      const operation: Operation = { op: 'bid farewell', partition, id, dispatch };
+      const operation: Operation = { op: 'bid farewell', partition, id, state: this.state.id, dispatch };
       this.askFor(delivery, operation, [], m, () => this.acknowledge(delivery));
     } else {
       this.settleFirst(delivery, m);
@@ -458,7 +458,7 @@ class World {
     this.keeper = new LogReader(effects, (problem) => mustBe(false, problem), this.nonce);
     this.isReading = true;
     for (const record of this.log) this.keeper.read(record);
-    this.write({ kind: 'claim', by: this.nonce, stateId: `state${this.keepers}` });
+    this.write({ kind: 'claim', by: this.nonce, stateId: `state${this.keepers}`, at: 0 });
     this.isReading = false;
     if (former !== undefined) {
       mustBe(canonical(this.state) === former, 'the successor has the state of its predecessor');

@@ -128,7 +128,7 @@ describe('a job of a state that is gone', () => {
   it('does not run when it was cancelled, before or after it was taken in', () => {
     ledger.cancel('a');
     expect(ledger.adopt('a', 'lost', 1, 'k')).toEqual({ claim: 'cancelled', reason: 'enough' });
-    ledger.do({ op: 'bid farewell', partition: 'p', id: 'a', dispatch: 1 });
+    ledger.do({ op: 'bid farewell', partition: 'p', id: 'a', state: 'lost', dispatch: 1 });
     expect(ledger.state.partitions.get('p')?.jobs.size).toBe(0);
     const { fence } = ledger.adopt('b', 'lost', 2, 'k') as Granted;
     expect(ledger.adopt('c', 'lost', 3, 'k')).toEqual({ claim: 'wait' });
@@ -164,7 +164,7 @@ describe('a cancelled job', () => {
     expect(ledger.claim('a', 4)).toEqual({ claim: 'cancelled', reason: 'enough' });
     ledger.enqueue('c', 'k');
     expect(ledger.sent.at(-1)).toBe('c normal 5');
-    ledger.do({ op: 'bid farewell', partition: 'p', id: 'a', dispatch: 4 });
+    ledger.do({ op: 'bid farewell', partition: 'p', id: 'a', state: 'now', dispatch: 4 });
     const c = ledger.claim('c', 5) as Granted;
     ledger.done('c', c.fence);
     expect(ledger.isEmpty).toBe(true);
@@ -268,5 +268,37 @@ describe('a line', () => {
     expect(ledger.claim('b', 2).claim).toBe('granted');
     expect(ledger.park('b', 'now', 2)).toEqual({ refused: true });
     expect(ledger.claim('b', 2).claim).toBe('granted');
+  });
+});
+
+describe('a ledger that begins anew after its log was lost', () => {
+  let ledger: Ledger;
+
+  beforeEach(() => {
+    ledger = new Ledger();
+  });
+
+  it('takes in jobs that it has never known, and those that it knows, once each', () => {
+    ledger.enqueue('a', 'k');
+    ledger.enqueue('b', 'k');
+    ledger.do({ op: 'dispatched', dispatch: 1 });
+    ledger.state.beginAnew('later', 1_000);
+    expect(ledger.claim('a', 1)).toEqual({ claim: 'foreign' });
+    const a = ledger.adopt('a', 'now', 1, 'k') as Granted;
+    expect(a.fence).toBeGreaterThan(1_000);
+    // Sent by the lost state after it was last stored.
+    expect(ledger.adopt('c', 'now', 2, 'k')).toEqual({ claim: 'wait' });
+    ledger.done('a', a.fence);
+    expect(ledger.sent.at(-1)).toMatch(/^b express/);
+  });
+
+  it('gives back what was granted: the next claim shows who has it', () => {
+    ledger.enqueue('a', 'k');
+    ledger.enqueue('b', 'k');
+    const before = ledger.claim('a', 1, { chain: 2 }) as Granted;
+    expect(before.jobs).toHaveLength(2);
+    ledger.state.beginAnew('later', 0);
+    expect(ledger.state.leases.size).toBe(0);
+    expect(ledger.adopt('a', 'now', 1, 'k')).toMatchObject({ claim: 'granted', jobs: [{ id: 'a' }] });
   });
 });

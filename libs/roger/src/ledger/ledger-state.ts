@@ -123,6 +123,34 @@ export class LedgerState {
     }
   }
 
+  /**
+   * Becomes another state: of what was sent out before, only what is known here counts, and what is not is taken in.
+   * @param at a time, in ms since the epoch: fences grow even over a loss of what they were
+   */
+  beginAnew(id: string, at: number): void {
+    const formerId = this.id;
+    this.id = id;
+    this.lastFence = Math.max(this.lastFence, at);
+    for (const lease of [...this.leases.values()]) {
+      for (const job of [...lease.jobs].reverse()) {
+        this.release(job, lease);
+        if (job.lease === undefined) continue;
+        // Its message is with somebody, or back in its queue: its next claim shows.
+        lease.remove(job);
+        job.phase = 'queued';
+        job.since = at;
+        job.partition.addQueued(job);
+      }
+      this.leases.delete(lease.dispatch);
+    }
+    for (const { jobs } of this.partitions.values()) {
+      for (const job of jobs.values()) {
+        if (job.phase !== 'queued' && job.phase !== 'missing') continue;
+        job.adoptedFrom ??= { state: formerId, dispatch: job.dispatch };
+      }
+    }
+  }
+
   /** What every node has to hear of an operation; undefined: nothing. */
   changeOf(operation: Operation, reply: Reply): StandingChange | undefined {
     // It may be anything.
@@ -180,8 +208,9 @@ export class LedgerState {
   ): EnqueueReply {
     const bytes = text(body);
     const partition = this.partition(id);
-    // The same job asked for anew: it is there.
-    if (partition.jobs.has(jobId)) return {};
+    const existing = partition.jobs.get(jobId);
+    // The same job asked for anew: it is there. One that was cancelled and not yet met is in the way.
+    if (existing !== undefined) return existing.cancelReason === undefined ? {} : { duplicate: jobId };
     const holder = queueKey === undefined ? undefined : partition.queueKeys.get(queueKey);
     if (holder !== undefined) return { duplicate: holder.id };
     const cancel = partition.cancelled.get(jobId);
@@ -506,15 +535,16 @@ export class LedgerState {
     if (job.body === undefined) return;
     const line = this.lineOf(job);
     if (line?.holder === job && job.cancelReason === undefined) {
+      // Unless another of the lease goes on, the turn is of who came first: a retried one, or one released before.
+      const successor = lease.jobs.find((one) => one !== job);
+      const { next } = line;
+      if (successor !== undefined) line.holder = successor;
+      else if (next !== undefined && next.place < job.place) this.giveTurn(line);
       lease.remove(job);
-      if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
-      line.holder = lease.jobs[0];
-      this.waitInLine(job, line);
-      // Those of the lease that were released before it wait too, and come before it.
-      if (line.holder === undefined) this.giveTurn(line);
-      return;
+    } else {
+      this.leaveLease(job, lease);
     }
-    this.leaveLease(job, lease);
+    if (lease.jobs.length === 0) this.leases.delete(lease.dispatch);
     if (job.cancelReason !== undefined) this.freeQueueKey(job);
     this.queueUp(job);
   }
@@ -585,10 +615,9 @@ export class LedgerState {
     );
   }
 
-  private bidFarewell({ partition, id, dispatch }: Operation & { op: 'bid farewell' }): Reply {
+  private bidFarewell({ partition, id, ...token }: Operation & { op: 'bid farewell' }): Reply {
     const job = this.partitions.get(partition)?.jobs.get(id);
-    if (job?.cancelReason === undefined || dispatch === 0) return OK;
-    if ((job.adoptedFrom?.dispatch ?? job.dispatch) !== dispatch) return OK;
+    if (job?.cancelReason === undefined || !this.isPresentCopy(job, token)) return OK;
     if (job.lease !== undefined) this.leaveLease(job, job.lease);
     this.forget(job);
     return OK;

@@ -25,6 +25,8 @@ import type { StatePersister } from './state-persister';
 
 /** After a standing could not be had. */
 const FETCH_AGAIN_MS = 500;
+/** Of a job with a key that no ledger has sent: somebody has moved it by hand. */
+const NO_TOKEN = { state: '', dispatch: 0 };
 const NOTHING: Standing = { state: '', version: 0, cancelled: [], paused: [] };
 /** How long after the last store a changed state is stored again by a persister. */
 const STORE_INTERVAL_MS = 1_000;
@@ -91,6 +93,7 @@ export class Ledgers implements Mailbox {
   /** Why nothing is heard of the others at the moment; undefined while it is. */
   trouble: Error | undefined;
   private hereTimer: NodeJS.Timeout | undefined;
+  private readonly countChecks = new Map<number, Promise<void>>();
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
   private lastOwner = 0;
 
@@ -146,7 +149,7 @@ export class Ledgers implements Mailbox {
   /** Asks for the right to run a delivered job. @throws LedgerUnavailableError, RogerClosedError */
   async claim(job: Job, { owner, deliveries }: DeliveryHolder, chain: number): Promise<Claimed> {
     const { partition, id, queue, queueKey, executionKey } = job;
-    const { state, dispatch } = job.ledger ?? { state: '', dispatch: 0 };
+    const { state, dispatch } = job.ledger ?? NO_TOKEN;
     const answer = await this.ask(partition, () => ({
       op: 'claim',
       partition,
@@ -176,7 +179,7 @@ export class Ledgers implements Mailbox {
 
   /** Hands in a job whose execution key is taken. @returns false when it was granted meanwhile, and must not be acknowledged. */
   async park({ partition, id, ledger }: Job, body: Buffer): Promise<boolean> {
-    const { state, dispatch } = ledger ?? { state: '', dispatch: 0 };
+    const { state, dispatch } = ledger ?? NO_TOKEN;
     const text = body.toString('latin1');
     const { reply } = await this.ask(
       partition,
@@ -205,8 +208,7 @@ export class Ledgers implements Mailbox {
 
   /** A delivered job that was cancelled has been dealt with. */
   async bidFarewell({ partition, id, ledger }: Job): Promise<boolean> {
-    const dispatch = ledger?.dispatch ?? 0;
-    await this.ask(partition, () => ({ op: 'bid farewell', partition, id, dispatch }));
+    await this.ask(partition, () => ({ op: 'bid farewell', partition, id, ...(ledger ?? NO_TOKEN) }));
     return true;
   }
 
@@ -214,8 +216,7 @@ export class Ledgers implements Mailbox {
   async discard(jobs: readonly Job[]): Promise<void> {
     await Promise.all(
       jobs.map(async ({ partition, id, ledger }) => {
-        if (ledger === undefined) return;
-        await this.ask(partition, () => ({ op: 'discard', partition, id, ...ledger }));
+        await this.ask(partition, () => ({ op: 'discard', partition, id, ...(ledger ?? NO_TOKEN) }));
       }),
     );
   }
@@ -278,7 +279,7 @@ export class Ledgers implements Mailbox {
       this.log.warn('Mail from another node can not be read; it is passed over');
       return;
     }
-    if (isMail(frame.head) && !this.isClosed) this.read(frame.head, frame);
+    if (isMail(frame.head)) this.read(frame.head, frame);
   }
 
   up(): void {
@@ -328,7 +329,8 @@ export class Ledgers implements Mailbox {
         this.nodes.left(mail.node);
         return;
       case 'who':
-        if (this.listener !== undefined) this.post(mail.node, { mail: 'here', node: this.transport.nodeId });
+        if (this.listener !== undefined && !this.isClosed)
+          this.post(mail.node, { mail: 'here', node: this.transport.nodeId });
         return;
       case 'keeper':
         this.onKeeper(mail.ledger);
@@ -349,7 +351,7 @@ export class Ledgers implements Mailbox {
 
   private onKeeper(ledger: number): void {
     this.seats.get(ledger)?.client.askAllAgain();
-    if (!this.boards.has(ledger)) return;
+    if (!this.boards.has(ledger) || this.isClosed) return;
     this.seat(ledger);
     // Its predecessor may have died between a change and its announcement.
     this.fetch(ledger);
@@ -369,7 +371,7 @@ export class Ledgers implements Mailbox {
       if (error instanceof MalformedJobError) return;
       throw error;
     }
-    if (job.ledger !== undefined) await this.discard([job]);
+    if (job.queueKey !== undefined || job.executionKey !== undefined) await this.discard([job]);
   }
 
   private announce(mail: Mail): void {
@@ -440,7 +442,8 @@ export class Ledgers implements Mailbox {
   private async ask(partition: string, make: MakeOperation, bytes?: number): Promise<Answer> {
     const ledger = this.ledgerOf(partition);
     this.receive();
-    if (!this.seats.has(ledger)) await this.refuseOtherCount(ledger);
+    // One look for all: what is asked at once has to be asked in its order.
+    if (!this.seats.has(ledger)) await this.countChecked(ledger);
     const answer = await this.seat(ledger).client.ask(partition, make, bytes);
     if (answer.reply['malformed'] === true) {
       throw new Error(
@@ -448,6 +451,14 @@ export class Ledgers implements Mailbox {
       );
     }
     return answer;
+  }
+
+  private countChecked(ledger: number): Promise<void> {
+    const checking =
+      this.countChecks.get(ledger) ??
+      this.refuseOtherCount(ledger).finally(() => this.countChecks.delete(ledger));
+    this.countChecks.set(ledger, checking);
+    return checking;
   }
 
   /** @throws LedgerShardsMismatchError */

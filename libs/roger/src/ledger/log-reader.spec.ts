@@ -27,7 +27,7 @@ class Log {
   }
 
   claim(by: string): void {
-    this.write({ kind: 'claim', by, stateId: `state of ${by}` });
+    this.write({ kind: 'claim', by, stateId: `state of ${by}`, at: 0 });
   }
 
   ask(

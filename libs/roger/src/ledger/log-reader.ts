@@ -73,7 +73,7 @@ export class LogReader {
     if (head.kind === 'claim') {
       this.claimant = head.by;
       this.snapshot = undefined;
-      if (this.state.id === '') this.state.id = head.stateId;
+      if (this.state.id === '') this.state.beginAnew(head.stateId, head.at);
       return { kind: 'claim', by: head.by };
     }
     // The claim of who has written the oldest snapshot was trimmed away with all that was before it.
@@ -136,14 +136,15 @@ export class LogReader {
     state.sessions.open(request.session, request.low, context.at);
     for (const [number, operation] of request.operations) {
       const recalled = this.recall(request.session, number);
-      if (recalled === 'over') continue;
+      if (recalled === 'over' || !state.sessions.isInOrder(request.session, number)) continue;
       const parts: string[] = [];
       const reply =
         recalled === undefined
           ? this.apply(operation, context, frame, parts)
           : this.repeat(operation, recalled, parts);
-      if (recalled === undefined && reply !== MALFORMED && !QUESTIONS.has(operation.op)) {
-        state.sessions.remember(request.session, number, reply);
+      if (recalled === undefined) {
+        const isToRemember = reply !== MALFORMED && !QUESTIONS.has(operation.op);
+        state.sessions.answered(request.session, number, isToRemember ? reply : undefined);
       }
       onApplied?.({ operation, reply, parts, number, request });
     }

@@ -18,7 +18,7 @@ const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[
     adopt: { ...JOB, ...KEYS, ...TOKEN, ...HOLDER },
     park: { ...JOB, ...TOKEN, body: 'count' },
     settle: { ...JOB, fence: 'count', outcome: 'outcome' },
-    'bid farewell': { ...JOB, dispatch: 'count' },
+    'bid farewell': { ...JOB, ...TOKEN },
     cancel: { ...JOB, reason: 'text' },
     met: JOB,
     'is cancelled': JOB,

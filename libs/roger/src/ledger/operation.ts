@@ -51,7 +51,7 @@ export type Operation =
   | (OfJob & DispatchToken & { readonly op: 'park'; readonly body: number })
   | (OfJob & { readonly op: 'settle'; readonly fence: number; readonly outcome: LedgerOutcome })
   /** A delivered job that was cancelled has been dealt with. */
-  | (OfJob & { readonly op: 'bid farewell'; readonly dispatch: number })
+  | (OfJob & DispatchToken & { readonly op: 'bid farewell' })
   | (OfJob & { readonly op: 'cancel'; readonly reason: string })
   /** A cancelled job without keys was met and ended. */
   | (OfJob & { readonly op: 'met' })

@@ -92,8 +92,8 @@ export class StandingBoard {
   }
 
   /** The cancelled job was met and ended. */
-  forget(partition: string, id: string, fence?: number): void {
-    this.cancelled.delete(keyOf(partition, id, fence));
+  forget(partition: string, id: string): void {
+    this.cancelled.delete(keyOf(partition, id));
   }
 
   expire(): void {

@@ -11,7 +11,8 @@ import type { Transport } from '../transport';
 export interface CancelResult {
   /**
    * Where it met the job: `waiting` in line for its execution key, `queued`, `retrying` (between two attempts),
-   * `running`, or `unseen`: a job without keys that doesn't run at the moment, or none at all.
+   * `running` (or granted to a worker, to be run next), or `unseen`: a job without keys that doesn't run at the moment,
+   * or none at all.
    */
   readonly met: CancelMet;
   /** Nodes that did not say within 3 s that they know; empty when all do. They know before they run anything more. */
@@ -35,7 +36,9 @@ export interface GlobalStateParts {
  * Acts on a partition cluster-wide: what it does holds on every node, those that join later too, and outlives restarts.
  *
  * Every method asks the ledger of the partition and throws LedgerUnavailableError when that doesn't answer within
- * `ledgerTimeoutMs`, and InvalidArgumentError for a name that is none. All are safe to repeat.
+ * `ledgerTimeoutMs`, NotConnectedError when it can't even be learned whether there is one, LedgerShardsMismatchError, and
+ * InvalidArgumentError for a name that is none. All are safe to repeat. A ledger that was never used is not made by a
+ * question.
  *
  * @example
  * ```ts
@@ -61,7 +64,8 @@ export class GlobalStateService {
   /**
    * Cancels a job, wherever it is. One that has not begun never does once this has resolved; one that runs sees
    * `context.signal` abort with JobCancelledError and the reason, and what it throws then ends it as cancelled (one that
-   * ends well all the same counts as done). `onCancel` is called by the worker that meets it. Its keys are free at once,
+   * ends well all the same counts as done). One that ignores its signal goes on. `onCancel` is called by the worker that
+   * meets it. Its keys are free at once,
    * those of a running job when it has ended.
    *
    * A job without keys is known by its id alone: the cancel waits for it up to a day.
@@ -162,7 +166,7 @@ export class GlobalStateService {
     const keyed = bodies.flatMap((body) => {
       try {
         const job = this.parts.decode(body);
-        return job.ledger === undefined ? [] : [job];
+        return job.queueKey === undefined && job.executionKey === undefined ? [] : [job];
       } catch {
         // What is no job has no keys.
         return [];

@@ -26,7 +26,7 @@ export interface LaneStatus {
 }
 
 /**
- * The partitions (tenants) that this node serves. Inject it to see how they stand.
+ * The partitions (tenants) that this node serves. Inject it to see how they stand, and to pause their queues here.
  *
  * @example
  * ```ts

@@ -4,6 +4,8 @@ import type { Reply } from '../operation';
 interface Session {
   /** Every operation below has been answered, and the answer received. */
   low: number;
+  /** Every operation up to it has been answered: they are taken in the order of their numbers. */
+  upTo: number;
   readonly replies: Map<number, Reply>;
   /** When it was last heard of, in ms since the epoch. */
   at: number;
@@ -19,12 +21,13 @@ export class Sessions {
   open(id: string, low: number, at: number): void {
     const session = this.sessions.get(id);
     if (session === undefined) {
-      this.sessions.set(id, { low, replies: new Map(), at });
+      this.sessions.set(id, { low, upTo: low - 1, replies: new Map(), at });
       return;
     }
     session.at = at;
     if (low <= session.low) return;
     session.low = low;
+    session.upTo = Math.max(session.upTo, low - 1);
     for (const number of session.replies.keys()) {
       // They come in order, but for what was sent again.
       if (number < low) session.replies.delete(number);
@@ -38,8 +41,18 @@ export class Sessions {
     return number < session.low ? 'over' : session.replies.get(number);
   }
 
-  remember(id: string, number: number, reply: Reply): void {
-    this.sessions.get(id)?.replies.set(number, reply);
+  /** Whether everything before it has been answered. What came too early is asked again behind what was lost. */
+  isInOrder(id: string, number: number): boolean {
+    const session = this.sessions.get(id);
+    return session !== undefined && number <= session.upTo + 1;
+  }
+
+  /** @param reply undefined: it was a question, which is answered anew when it is asked again. */
+  answered(id: string, number: number, reply: Reply | undefined): void {
+    const session = this.sessions.get(id);
+    if (session === undefined) return;
+    session.upTo = Math.max(session.upTo, number);
+    if (reply !== undefined) session.replies.set(number, reply);
   }
 
   forgetSilentSince(at: number): void {
@@ -48,18 +61,21 @@ export class Sessions {
 
   /** For a snapshot. */
   dump(): SessionsDump {
-    return [...this.sessions].map(([id, { low, replies, at }]) => [id, low, at, [...replies]]);
+    return [...this.sessions].map(([id, { low, upTo, replies, at }]) => [id, low, upTo, at, [...replies]]);
   }
 
   load(dump: SessionsDump): void {
     this.sessions.clear();
-    for (const [id, low, at, replies] of dump) this.sessions.set(id, { low, at, replies: new Map(replies) });
+    for (const [id, low, upTo, at, replies] of dump) {
+      this.sessions.set(id, { low, upTo, at, replies: new Map(replies) });
+    }
   }
 }
 
 export type SessionsDump = readonly (readonly [
   id: string,
   low: number,
+  upTo: number,
   at: number,
   replies: readonly (readonly [number, Reply])[],
 ])[];

@@ -9,6 +9,7 @@ export class MemoryLedgerMembership implements LedgerMembership {
   /** In memory nothing blocks publishes. */
   readonly isBlocked = false;
   private place: LedgerPlace | undefined;
+  private hasLeft = false;
 
   constructor(
     private readonly ledger: MemoryLedger,
@@ -30,7 +31,7 @@ export class MemoryLedgerMembership implements LedgerMembership {
   }
 
   stepDown(detail: string): void {
-    if (!this.leave()) return;
+    if (!this.giveUpPlace()) return;
     setImmediate(() => {
       // Cut off meanwhile, it has been told, and joins when it is connected.
       if (!this.isConnected() || this.place !== undefined) return;
@@ -39,14 +40,19 @@ export class MemoryLedgerMembership implements LedgerMembership {
     });
   }
 
+  leave(): void {
+    this.hasLeft = true;
+    this.giveUpPlace();
+  }
+
   join(): void {
-    if (this.place !== undefined || !this.isConnected()) return;
+    if (this.hasLeft || this.place !== undefined || !this.isConnected()) return;
     this.place = { nodeId: this.nodeId, member: this.member };
     this.ledger.join(this.place);
   }
 
   /** Whether it had a place. */
-  leave(): boolean {
+  giveUpPlace(): boolean {
     const { place } = this;
     if (place === undefined) return false;
     this.place = undefined;

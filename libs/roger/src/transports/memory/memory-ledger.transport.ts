@@ -128,7 +128,7 @@ export class MemoryLedgerTransport implements LedgerTransport {
 
   private letGo(connection: 'cut' | 'closed'): void {
     this.connection = connection;
-    for (const membership of this.memberships) membership.leave();
+    for (const membership of this.memberships) membership.giveUpPlace();
     if (this.box !== undefined) this.broker.mail.remove(this.box);
     this.box = undefined;
   }

@@ -78,6 +78,10 @@ export class RabbitmqLedgerMembership implements LedgerMembership {
     this.logChannel.renew(detail);
   }
 
+  leave(): void {
+    void this.close();
+  }
+
   /** Leaves the ledger: the broker gives what is not forgotten to another member. */
   async close(): Promise<void> {
     const closed = this.logChannel.close();
