@@ -73,6 +73,17 @@ test('a life with retries, a freeze, a repeat, a duplicate and a cancel breaks n
   });
 });
 
+test('a run that was granted before its node froze may begin when it wakes, outdated as it is', () => {
+  const begins = (...before: (readonly [node: string, happening: Happening])[]) =>
+    traced(
+      ...[asked('a'), enqueued('a'), ...before],
+      ...[run('began', 'a', { fence: 2, node: 'heir' }), run('ended', 'a', { fence: 2, node: 'heir' })],
+      ...[run('began', 'a'), run('ended', 'a')],
+    );
+  expect(broken(begins(['worker', { what: 'frozen' }]))).toEqual([]);
+  expect(broken(begins()).sort()).toEqual(['I3', 'I4']);
+});
+
 const lifeOf = (id: string, fence: number) => [run('began', id, { fence }), run('ended', id, { fence })];
 
 test.each<[what: string, breaks: string[], events: readonly TraceEvent[]]>([

@@ -24,6 +24,8 @@ const PRODUCERS = 2;
 const QUEUE_KEYS = 60;
 /** Few, so that lines are long. */
 const EXECUTION_KEYS = 16;
+/** So that the ledger writes snapshots and forgets what was before them, in the short form too. */
+const BALLAST_BYTES = 12 * 1024;
 const PARTITION = 'acme';
 /** The faults come in this order, over and over, so that a short form has some of each. */
 const FAULTS = [
@@ -151,6 +153,7 @@ function orderOne(): void {
   const args: KeyedArgs = {
     ms: chance.below(8) === 0 ? 400 : chance.below(15),
     failures: chance.below(25) === 0 ? 1 : 0,
+    ballastBytes: chance.below(2) === 0 ? BALLAST_BYTES : 0,
     executionKey: shape < 8 ? `e${chance.below(EXECUTION_KEYS)}` : undefined,
     queueKey: shape >= 6 ? `q${chance.below(QUEUE_KEYS)}` : undefined,
   };

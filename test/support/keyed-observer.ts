@@ -233,7 +233,10 @@ class Observer {
         .some((one) =>
           this.isExplained(one, Math.min(next.beganAt, (one.over?.at ?? Infinity) + SETTLED_WITHIN)),
         );
-      if (!isExplained) this.blame('I3', `${id} ran again without a cause: ${tell(run)}, then ${tell(next)}`);
+      // One that was granted before, to a node that slept over it: outdated as it begins.
+      const isLate = next.fence < run.fence && this.isExplained(next, next.beganAt);
+      if (!isExplained && !isLate)
+        this.blame('I3', `${id} ran again without a cause: ${tell(run)}, then ${tell(next)}`);
     }
   }
 

@@ -22,6 +22,8 @@ export interface KeyedArgs {
   readonly executionKey?: string | undefined;
   /** How long it takes, in ms. */
   readonly ms: number;
+  /** So many more bytes belong to it. */
+  readonly ballastBytes?: number | undefined;
   /** How many of its attempts fail. */
   readonly failures?: number | undefined;
   /** Its process does nothing else for so long, in ms, if it has this name. */
@@ -55,7 +57,10 @@ let runs = 0;
   retryable: { levels: [1, 1, 1] },
 })
 class Keyed implements JobHandler<KeyedArgs> {
-  async perform(args: KeyedArgs, { job, attempt, fence = 0, signal }: JobContext): Promise<void> {
+  async perform(
+    args: KeyedArgs & { readonly ballast: string },
+    { job, attempt, fence = 0, signal }: JobContext,
+  ): Promise<void> {
     const run = `${node}#${++runs}`;
     const see = (what: RunEventKind): void => {
       trace.add({ what, id: job.id, run, fence, attempt });
@@ -142,8 +147,9 @@ class Enqueuer {
   private async ask(id: string, args: KeyedArgs, isProbe: boolean | undefined): Promise<void> {
     const { queueKey, executionKey } = args;
     trace.add({ what: 'asked', id, queueKey, executionKey, isProbe });
+    const ballast = 'x'.repeat(args.ballastBytes ?? 0);
     try {
-      const result = await this.jobs.enqueue(Keyed, args, { partition, id });
+      const result = await this.jobs.enqueue(Keyed, { ...args, ballast }, { partition, id });
       if (result.status === 'enqueued') trace.add({ what: 'enqueued', id });
       else trace.add({ what: 'duplicate', id, of: result.existingJobId });
     } catch (error) {

@@ -235,6 +235,19 @@ describe('a line', () => {
     expect(ledger.sent.at(-1)).toBe('b express 2');
   });
 
+  it('keeps its order when all that are left of a grant are given back, one after the other', () => {
+    const ledger = new Ledger();
+    for (const id of ['a', 'b', 'c', 'd']) ledger.enqueue(id, 'k');
+    const { fence } = ledger.claim('a', 1, { chain: 3 }) as Granted;
+    ledger.done('a', fence);
+    for (const id of ['b', 'c'])
+      ledger.do({ op: 'settle', partition: 'p', id, fence, outcome: { kind: 'release' } });
+    expect(ledger.sent).toEqual(['a normal 1', 'b express 2']);
+    expect(ledger.claim('b', 2, { chain: 3 })).toMatchObject({
+      jobs: [{ id: 'b' }, { id: 'c' }, { id: 'd' }],
+    });
+  });
+
   it('has no place for who was cancelled and is given back, and its queue key is free', () => {
     const ledger = new Ledger();
     ledger.enqueue('a', 'k');
