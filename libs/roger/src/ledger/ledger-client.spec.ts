@@ -100,6 +100,40 @@ describe('a client of a ledger', () => {
     expect(requests).toHaveLength(3);
   });
 
+  it('asks all that is unanswered again, in its order, when one is late', async () => {
+    const asked = [client.ask('p', () => met('a')), client.ask('p', () => met('b'))];
+    await turn();
+    await pass(500);
+    asked.push(
+      client.ask('p', () => met('c')),
+      client.ask('p', () => met('d')),
+    );
+    await turn();
+    answer([2, {}, 0]);
+    await pass(700);
+    expect(requests).toHaveLength(3);
+    expect(numbersOf(2)).toEqual([1, 3, 4]);
+    expect(headOf(2)?.low).toBe(1);
+    await pass(700);
+    expect(requests).toHaveLength(3);
+    answer([1, {}, 0], [3, {}, 0], [4, {}, 0]);
+    await expect(Promise.all(asked)).resolves.toHaveLength(4);
+  });
+
+  it('waits for what it has given up no longer, and lets those behind it pass', async () => {
+    const lost = client.ask('p', () => met('a'), 0, 1_500).catch((error: unknown) => error);
+    const behind = client.ask('p', () => met('b'));
+    await turn();
+    await pass(1_700);
+    expect(await lost).toBeInstanceOf(LedgerUnavailableError);
+    expect(numbersOf(1)).toEqual([1, 2]);
+    await pass(1_000);
+    expect(numbersOf(2)).toEqual([2]);
+    expect(headOf(2)?.low).toBe(2);
+    answer([2, {}, 0]);
+    await behind;
+  });
+
   it('asks again at once when there is a new keeper', async () => {
     void client.ask('p', () => met('a')).catch(() => undefined);
     await turn();
@@ -153,6 +187,26 @@ describe('a client of a ledger', () => {
     expect(numbersOf(8)).toHaveLength(100);
     answer(...Array.from({ length: 100 }, (_, n): [number, object, number] => [n + 4_001, {}, 0]));
     await expect(Promise.all(asked)).resolves.toHaveLength(4_100);
+  });
+
+  it('leaves no gap in its numbers for what it gives up before it was sent', async () => {
+    client = new LedgerClient({
+      ...{ nodeId: 'n', ledger: 1, timeoutMs: 5_000, maxBufferedBytes: 100_000_000 },
+      send: (bytes) => requests.push(Frame.read(bytes)),
+      trouble: () => undefined,
+      onSilence: () => undefined,
+    });
+    const asked = Array.from({ length: 4_000 }, (_, n) => client.ask('p', () => met(`j${n}`)));
+    const unsent = client.ask('p', () => met('unsent'), 0, 200).catch((error: unknown) => error);
+    asked.push(client.ask('p', () => met('last')));
+    await turn();
+    await pass(300);
+    expect(await unsent).toMatchObject({ maybeEnqueued: false });
+    answer([4_000, {}, 0]);
+    await turn();
+    expect(headOf(8)).toMatchObject({ low: 1, operations: [[4_001, { id: 'last' }]] });
+    answer(...Array.from({ length: 4_001 }, (_, n): [number, object, number] => [n + 1, {}, 0]));
+    await expect(Promise.all(asked)).resolves.toHaveLength(4_001);
   });
 
   it('waits for its answers when it closes, and rejects what has none', async () => {

@@ -30,7 +30,8 @@ export interface Answer {
 export type MakeOperation = (add: (text: string) => number) => Operation;
 
 interface Question {
-  readonly number: number;
+  /** Given when it is sent: what is given up before leaves no gap that would hold up those behind it. */
+  number: number;
   readonly make: MakeOperation;
   readonly partition: string;
   readonly bytes: number;
@@ -80,7 +81,7 @@ export class LedgerClient {
       }
       this.bytesHeld += size;
       this.waiting.push({
-        number: ++this.lastNumber,
+        number: 0,
         make,
         partition,
         bytes: size,
@@ -146,6 +147,7 @@ export class LedgerClient {
     while (this.underWay.size < MAX_UNDER_WAY) {
       const question = this.waiting.shift();
       if (question === undefined) break;
+      question.number = ++this.lastNumber;
       questions.push(question);
       this.underWay.set(question.number, question);
     }

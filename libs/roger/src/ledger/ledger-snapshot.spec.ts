@@ -96,7 +96,8 @@ describe('a snapshot', () => {
     apply(state, { op: 'cancel', partition: 'p', id: 'unknown', reason: 'enough' });
     apply(state, { op: 'pause', partition: 'p2', queue: 'q' });
     state.sessions.open('s', 1, 1);
-    state.sessions.remember('s', 1, { met: 'unseen' });
+    state.sessions.answered('s', 1, { met: 'unseen' });
+    state.sessions.answered('s', 2, undefined);
     const token = { state: 'an older one', dispatch: 3 };
     apply(state, {
       op: 'adopt',
@@ -111,6 +112,7 @@ describe('a snapshot', () => {
     decodeState(encodeState(state), copy);
     expect(copy.standing()).toEqual(state.standing());
     expect(copy.sessions.recall('s', 1)).toEqual({ met: 'unseen' });
+    expect([2, 3, 4].map((number) => copy.sessions.isInOrder('s', number))).toEqual([true, true, false]);
     expect(copy.partitions.get('p')?.jobs.get('old')?.adoptedFrom).toEqual(token);
     expect(encodeState(copy)).toEqual(encodeState(state));
   });

@@ -1,4 +1,5 @@
 // Whatever happens in whatever order, keys are held by one, lines keep their order, no job is lost, and nothing is left over.
+// What a node asks is done in the order in which it was asked.
 import fc from 'fast-check';
 import { encodeFrame } from './frame';
 import type { RecordHead, RequestHead } from './ledger-record';
@@ -9,6 +10,7 @@ import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
 import type { ClaimReply, LedgerOutcome, Operation, Reply } from './operation';
 import type { KeyedJob } from './state/partition-state';
+import { Sessions } from './state/sessions';
 
 class Violation extends Error {}
 
@@ -19,6 +21,8 @@ function mustBe(condition: boolean, promise: string): asserts condition {
 const DAY_MS = 24 * 60 * 60 * 1_000;
 /** Nothing is lost on the way, and the job is done. */
 const FINE = 31;
+/** The same for two requests. */
+const ALL_FINE = 255;
 
 // --- what is expected, kept by simple rules of its own
 
@@ -188,6 +192,7 @@ interface Question {
   readonly operation: Operation;
   readonly parts: readonly string[];
   readonly then: (reply: Reply) => void;
+  readonly onGivenUp: () => void;
 }
 
 const PARTITIONS = ['p', 'q'];
@@ -223,9 +228,13 @@ class World {
   private hidden: Message[] = [];
   private deliveries: Delivery[] = [];
   private ghosts: Delivery[] = [];
-  /** Not answered. */
-  private questions: Question[] = [];
-  private readonly asked: Question[] = [];
+  /** Not answered, in the order of their numbers. */
+  private readonly questions: Question[] = [];
+  /** They may be done yet, or not. */
+  private readonly givenUp: Question[] = [];
+  /** Requests that were sent, the lost ones too: each may come once more, and late. */
+  private readonly sent: Buffer[] = [];
+  private lastDone = 0;
   private readonly firstReplies = new Map<number, Reply>();
   private lastNumber = 0;
   private lastJob = 0;
@@ -250,7 +259,8 @@ class World {
 
   enqueue(n: number, m: number): void {
     const id = m % 16 === 15 ? `later${n % 3}` : `j${++this.lastJob}`;
-    if (this.expected.jobs.has(id)) return;
+    const isThis = ({ operation }: Question): boolean => operation.op === 'enqueue' && operation.id === id;
+    if (this.expected.jobs.has(id) || this.questions.some(isThis) || this.givenUp.some(isThis)) return;
     this.ask(
       {
         op: 'enqueue',
@@ -369,16 +379,36 @@ class World {
     this.own({ op: 'dispatched', dispatch });
   }
 
-  /** Whoever got no answer asks again. */
+  /** Whoever got no answer asks all that is unanswered again, in its order; each of the requests has its own fate. */
   askAgain(n: number, m: number): void {
-    const question = pick(this.questions, n);
-    if (question !== undefined) this.send(question, m);
+    const questions = [...this.questions];
+    const first = questions.splice(0, 1 + (n % 8));
+    this.send(first, m);
+    this.send(questions, m >> 3);
   }
 
-  /** A request that was answered comes once more. */
+  /** A request comes once more, or only now. */
   repeat(n: number): void {
-    const question = pick(this.asked, n);
-    if (question !== undefined) this.request([question]);
+    const request = pick(this.sent, n);
+    if (request !== undefined) this.carryOut(request);
+  }
+
+  /** Whoever asked waits no longer, and doesn't know whether it was done. */
+  giveUp(n: number): void {
+    // That a message is gone, its remover says until it is heard.
+    const question = pick(
+      this.questions.filter(({ operation }) => operation.op !== 'discard'),
+      n,
+    );
+    if (question === undefined) return;
+    takeOut(this.questions, question);
+    this.givenUp.push(question);
+    question.onGivenUp();
+  }
+
+  inquire(n: number, m: number): void {
+    const key = pick(QUEUE_KEYS, n) ?? 'u';
+    this.ask({ op: 'is queued', partition: pick(PARTITIONS, n >> 2) ?? '', key }, [], m);
   }
 
   purge(n: number): void {
@@ -426,7 +456,7 @@ class World {
   private isQueued({ partition, id, dispatch }: Message): boolean {
     const job = this.state.partitions.get(partition)?.jobs.get(id);
     // A claim that comes after its message was lost holds what nobody will give back: a hand has to do it.
-    const isClaimed = this.questions.some(
+    const isClaimed = [...this.questions, ...this.givenUp].some(
       ({ operation }) => operation.op === 'claim' && operation.dispatch === dispatch,
     );
     return job?.phase === 'queued' && job.dispatch === dispatch && !isClaimed;
@@ -478,11 +508,12 @@ class World {
       queueKey: 'u',
       body: 0,
     };
+    const number = 100_000 + this.log.length;
     const head: RequestHead = {
       node: 'n',
       session: `void ${m}`,
-      low: 0,
-      operations: [[100_000 + this.log.length, enqueue]],
+      low: number,
+      operations: [[number, enqueue]],
     };
     const before = canonical(this.state);
     this.write({ kind: 'requests', by, at: this.at, maxWaitingJobs: 1_000, own: [] }, [
@@ -502,8 +533,9 @@ class World {
 
   pass(_n: number, m: number): void {
     // Who has no answer asks every second, and nothing is on its way for minutes.
-    while (this.questions.length > 0) this.askAgain(0, FINE);
-    this.asked.length = 0;
+    while (this.questions.length > 0) this.askAgain(0, ALL_FINE);
+    this.sent.length = 0;
+    this.givenUp.length = 0;
     this.at += m * 60_000;
     this.own({ op: 'tick' });
   }
@@ -514,7 +546,7 @@ class World {
   drain(): void {
     for (let round = 0; round < 2_000; round++) {
       this.check();
-      if (this.questions.length > 0) this.askAgain(0, FINE);
+      if (this.questions.length > 0) this.askAgain(0, ALL_FINE);
       else if (this.unnoted.length > 0) this.note(0);
       else if (this.outbox.length > 0) this.arrive(0, FINE);
       else if (this.deliveries.length > 0) this.advance(0, FINE);
@@ -635,10 +667,16 @@ class World {
     then: (reply: Reply) => void,
   ): void {
     delivery.isAsking = true;
-    this.ask(operation, parts, m, (reply) => {
-      delivery.isAsking = false;
-      if (!delivery.isOver) then(reply);
-    });
+    this.ask(
+      ...[operation, parts, m],
+      (reply) => {
+        delivery.isAsking = false;
+        if (!delivery.isOver) then(reply);
+      },
+      () => {
+        if (!delivery.isOver) this.handBack(delivery);
+      },
+    );
   }
 
   private ask(
@@ -646,35 +684,65 @@ class World {
     parts: readonly string[],
     m: number,
     then: (reply: Reply) => void = () => undefined,
+    onGivenUp: () => void = () => undefined,
   ): void {
-    const question: Question = { number: ++this.lastNumber, operation, parts, then };
+    const question: Question = { number: ++this.lastNumber, operation, parts, then, onGivenUp };
     this.questions.push(question);
-    this.asked.push(question);
-    this.send(question, m);
+    this.send([question], m);
   }
 
-  private send(question: Question, m: number): void {
+  private send(questions: readonly Question[], m: number): void {
+    if (questions.length === 0) return;
     const fate = m % 8;
-    // The request is lost.
-    if (fate === 0) return;
-    const reply = this.request([question]);
-    // The answer is lost.
-    if (fate === 1) return;
-    mustBe(reply !== undefined, 'who has no answer is answered');
-    takeOut(this.questions, question);
-    question.then(reply);
-  }
-
-  private request(questions: readonly Question[]): Reply | undefined {
-    const low = Math.min(this.lastNumber + 1, ...this.questions.map(({ number }) => number));
-    const parts = questions.flatMap((question) => question.parts);
+    const parts: string[] = [];
+    const { low } = this;
     const head: RequestHead = {
       ...{ node: 'n', session: 'session', low },
-      operations: questions.map(({ number, operation }) => [number, operation]),
+      operations: questions.map(({ number, operation, parts: own }) => {
+        const made = withParts(operation, parts.length);
+        parts.push(...own);
+        return [number, made];
+      }),
     };
+    const request = encodeFrame(head, parts);
+    this.sent.push(request);
+    // The request is lost.
+    if (fate === 0) return;
+    const inTurn = this.inTurn(questions, low);
+    const replies = new Map(this.carryOut(request).map(({ number, reply }) => [number, reply]));
+    for (const { number } of questions) {
+      if (inTurn.has(number)) mustBe(replies.has(number), 'who has no answer is answered');
+      else mustBe(!replies.has(number), `${number} is not done before an earlier one`);
+    }
+    // The answer is lost.
+    if (fate === 1) return;
+    for (const question of questions) {
+      const reply = replies.get(question.number);
+      if (reply === undefined) continue;
+      takeOut(this.questions, question);
+      question.then(reply);
+    }
+  }
+
+  /** Those before which nothing is left to be done. */
+  private inTurn(questions: readonly Question[], low: number): ReadonlySet<number> {
+    const done = new Set<number>();
+    let next = low;
+    for (const { number } of questions) {
+      while (this.firstReplies.has(next) || done.has(next)) next++;
+      if (number <= next) done.add(number);
+    }
+    return done;
+  }
+
+  private get low(): number {
+    return this.questions[0]?.number ?? this.lastNumber + 1;
+  }
+
+  private carryOut(request: Buffer): AppliedOperation[] {
     return this.write({ kind: 'requests', by: this.nonce, at: this.at, maxWaitingJobs: 5, own: [] }, [
-      encodeFrame(head, parts),
-    ])[0]?.reply;
+      request,
+    ]);
   }
 
   private own(operation: Operation): void {
@@ -701,16 +769,25 @@ class World {
     return applied;
   }
 
-  private observe({ operation, reply, number, parts }: AppliedOperation): void {
+  private observe(applied: AppliedOperation): void {
+    this.observeOne(applied);
+    // The next of the same request comes after it.
+    this.latestBefore = new Map(this.expected.latest);
+  }
+
+  private observeOne({ operation, reply, number, parts }: AppliedOperation): void {
     const first = this.firstReplies.get(number);
     if (first !== undefined) {
       if (operation.op === 'enqueue' || operation.op === 'cancel') {
         mustBe(JSON.stringify(first) === JSON.stringify(reply), 'who asks twice is answered alike');
         return;
       }
-      if (operation.op !== 'claim') return;
+      if (operation.op !== 'claim' && operation.op !== 'is queued') return;
+    } else if (number < 100_000) {
+      mustBe(number > this.lastDone, `${number} is done before ${this.lastDone}`);
+      this.lastDone = number;
+      this.firstReplies.set(number, reply);
     }
-    if (number < 100_000) this.firstReplies.set(number, reply);
     this.observeFirst(operation, reply, parts);
   }
 
@@ -789,6 +866,12 @@ class World {
         }
         return;
       }
+      case 'is queued':
+        mustBe(
+          reply['job'] === expected.holderOf(operation.partition, operation.key),
+          'a question is answered by what is so now',
+        );
+        return;
       case 'remove queued': {
         const id = expected.holderOf(operation.partition, operation.key);
         mustBe(reply['job'] === id, 'a removed key says who held it');
@@ -846,6 +929,9 @@ class World {
   private check(): void {
     const { state, expected } = this;
     const copies = new Set([...this.messages, ...this.hidden].map(({ dispatch }) => dispatch));
+    // It is gone, and its remover has not been heard yet.
+    for (const { operation } of this.questions)
+      if (operation.op === 'discard') copies.add(operation.dispatch);
     const sent = new Set(this.outbox.map(({ dispatch }) => dispatch));
     let waiting = 0;
     const known = new Set<string>();
@@ -925,6 +1011,13 @@ class World {
   }
 }
 
+/** The operation with the numbers that its parts have in a request. */
+function withParts(operation: Operation, body: number): Operation {
+  if (operation.op === 'enqueue' || operation.op === 'park') return { ...operation, body };
+  if (operation.op !== 'settle' || !('body' in operation.outcome)) return operation;
+  return { ...operation, outcome: { ...operation.outcome, body } };
+}
+
 function outcomeOf(m: number): LedgerOutcome {
   switch (m % 6) {
     case 0:
@@ -982,6 +1075,7 @@ function canonical(state: LedgerState): string {
       ]),
     ),
     [...state.missing].map(({ id }) => id).sort(),
+    state.sessions.dump(),
   ]);
 }
 
@@ -994,6 +1088,8 @@ const WEIGHTS = {
   advance: 10,
   askAgain: 3,
   repeat: 3,
+  giveUp: 1,
+  inquire: 1,
   cancel: 2,
   release: 2,
   crash: 2,
@@ -1039,6 +1135,7 @@ describe('a ledger', () => {
       isPresentDispatch(): boolean;
       counts(): boolean;
       recall(): undefined;
+      isInOrder(): boolean;
     }
 
     afterEach(() => {
@@ -1062,6 +1159,11 @@ describe('a ledger', () => {
 
     it('a look at who has claimed last, a former keeper changes the state', () => {
       jest.spyOn(LogReader.prototype as unknown as Guarded, 'counts').mockReturnValue(true);
+      expectViolation();
+    });
+
+    it('a look at the number of what is asked, it is done before what was asked earlier', () => {
+      jest.spyOn(Sessions.prototype as unknown as Guarded, 'isInOrder').mockReturnValue(true);
       expectViolation();
     });
 

@@ -73,7 +73,7 @@ describe('a log', () => {
     log.ask('a', enqueue('j1'));
     log.claim('b');
     expect(log.ask('a', enqueue('j2'), { number: 2 })).toEqual([]);
-    expect(log.ask('b', enqueue('j3'), { number: 3 })).toEqual([{}]);
+    expect(log.ask('b', enqueue('j3'), { number: 2 })).toEqual([{}]);
     expect(log.jobs).toEqual(['j1', 'j3']);
     expect(log.sent).toEqual(['j1', 'j3']);
   });
@@ -235,9 +235,108 @@ describe('a request', () => {
     expect(log.ask('a', enqueue('j'))).toEqual([{}]);
   });
 
+  it('that is malformed and was passed by others is not done behind them, whoever understands it by then', () => {
+    const malformed = { op: 'explode', partition: 'p' } as unknown as Operation;
+    log.ask('a', malformed);
+    const asked: Operation = { op: 'is queued', partition: 'p', key: 'k' };
+    expect(log.ask('a', asked, { number: 2 })).toEqual([{}]);
+    expect(log.ask('a', enqueue('j', { queueKey: 'k' }))).toEqual([{ malformed: true }]);
+    expect(log.ask('a', null as unknown as Operation)).toEqual([{ malformed: true }]);
+    expect(log.jobs).toEqual([]);
+    log.ask('a', enqueue('j', { queueKey: 'k' }), { number: 3 });
+    expect(log.ask('a', asked, { number: 2 })).toEqual([{ job: 'j' }]);
+  });
+
   it("can't ask for what only a keeper may", () => {
     log.ask('a', enqueue('j'));
     expect(log.ask('a', { op: 'dispatched', dispatch: 1 }, { number: 2 })).toEqual([{ malformed: true }]);
     expect(log.reader.state.sending.size).toBe(1);
+  });
+});
+
+describe('the requests of a session', () => {
+  let log: Log;
+
+  beforeEach(() => {
+    log = new Log();
+    log.claim('a');
+  });
+
+  const idsIn = ({ state }: LogReader): string[] => [...(state.partitions.get('p')?.jobs.keys() ?? [])];
+  const successor = (): LogReader => {
+    const reader = log.newReader('successor');
+    for (const record of log.records) reader.read(record);
+    return reader;
+  };
+  const all = (low: number, ...numbers: readonly number[]): Buffer => {
+    const head: RequestHead = {
+      ...{ node: 'n', session: 's', low },
+      operations: numbers.map((number) => [number, enqueue(`j${number}`)]),
+    };
+    return encodeFrame(head, ['body']);
+  };
+  const numbersOf = (applied: readonly AppliedOperation[]): number[] => applied.map(({ number }) => number);
+
+  it('are not carried out, nor answered, before one that was lost', () => {
+    expect(numbersOf(log.request('a', all(1, 2, 3)))).toEqual([]);
+    expect(log.jobs).toEqual([]);
+    expect(numbersOf(log.request('a', all(1, 1)))).toEqual([1]);
+    expect(numbersOf(log.request('a', all(1, 3)))).toEqual([]);
+    expect(log.jobs).toEqual(['j1']);
+  });
+
+  it('are carried out in their order, each once, when all are asked again', () => {
+    log.request('a', all(1, 1));
+    log.request('a', all(1, 3));
+    expect(numbersOf(log.request('a', all(1, 1, 2, 3, 4)))).toEqual([1, 2, 3, 4]);
+    expect(numbersOf(log.request('a', all(1, 3, 2)))).toEqual([3, 2]);
+    expect(log.sent).toEqual(['j1', 'j2', 'j3', 'j4']);
+  });
+
+  it('are not taken out of turn within one request either', () => {
+    expect(numbersOf(log.request('a', all(1, 2, 1, 3)))).toEqual([1]);
+    expect(numbersOf(log.request('a', all(1, 2, 3)))).toEqual([2, 3]);
+    expect(log.sent).toEqual(['j1', 'j2', 'j3']);
+  });
+
+  it('pass one that was given up, which then comes too late', () => {
+    log.request('a', all(1, 2));
+    expect(numbersOf(log.request('a', all(2, 2, 3)))).toEqual([2, 3]);
+    expect(numbersOf(log.request('a', all(1, 1)))).toEqual([]);
+    expect(log.jobs).toEqual(['j2', 'j3']);
+  });
+
+  it('pass a question and what is malformed when it was answered', () => {
+    const head: RequestHead = {
+      ...{ node: 'n', session: 's', low: 1 },
+      operations: [
+        [1, { op: 'standing' }],
+        [2, { op: 'explode' } as unknown as Operation],
+        [3, enqueue('j3')],
+      ],
+    };
+    expect(numbersOf(log.request('a', encodeFrame(head, ['body'])))).toEqual([1, 2, 3]);
+    expect(log.jobs).toEqual(['j3']);
+  });
+
+  it("don't wait for those of another session", () => {
+    log.request('a', all(1, 2));
+    expect(log.ask('a', enqueue('j'), { session: 'other' })).toEqual([{}]);
+  });
+
+  it.each(['a snapshot', 'the log'])('keep their order under a successor that reads %s', (from) => {
+    log.request('a', all(1, 1));
+    log.request('a', all(1, 3));
+    if (from === 'a snapshot') {
+      log.records.length = 0;
+      const parts = [...partsOf(log.reader.state)];
+      for (const part of parts) log.write({ kind: 'snapshot', by: 'a', first: true }, [part]);
+    }
+    log.claim('b');
+    log.request('b', all(1, 3));
+    expect(idsIn(successor())).toEqual(['j1']);
+    log.request('b', all(1, 1, 2, 3));
+    expect(idsIn(successor())).toEqual(['j1', 'j2', 'j3']);
+    expect(encodeState(successor().state)).toEqual(encodeState(log.reader.state));
   });
 });

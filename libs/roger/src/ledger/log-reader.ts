@@ -138,12 +138,13 @@ export class LogReader {
       const recalled = this.recall(request.session, number);
       if (recalled === 'over' || !state.sessions.isInOrder(request.session, number)) continue;
       const parts: string[] = [];
-      const reply =
-        recalled === undefined
-          ? this.apply(operation, context, frame, parts)
-          : this.repeat(operation, recalled, parts);
+      let reply: Reply;
+      if (recalled !== undefined) reply = this.repeat(operation, recalled, parts);
+      // Malformed it was, when it was its turn; understood by now, it would be done behind what came after it.
+      else if (state.sessions.isPassed(request.session, number) && !isQuestion(operation)) reply = MALFORMED;
+      else reply = this.apply(operation, context, frame, parts);
       if (recalled === undefined) {
-        const isToRemember = reply !== MALFORMED && !QUESTIONS.has(operation.op);
+        const isToRemember = reply !== MALFORMED && !isQuestion(operation);
         state.sessions.answered(request.session, number, isToRemember ? reply : undefined);
       }
       onApplied?.({ operation, reply, parts, number, request });
@@ -186,6 +187,11 @@ export class LogReader {
 }
 
 type Context = Pick<OperationContext, 'at' | 'maxWaitingJobs'>;
+
+/** Untrusted. */
+function isQuestion(operation: Operation): boolean {
+  return QUESTIONS.has((operation as Operation | null | undefined)?.op as Operation['op']);
+}
 
 function isLastPart(part: Buffer): boolean {
   return (Frame.read(part).head as { isLast?: unknown }).isLast === true;

@@ -29,7 +29,7 @@ export class Sessions {
     session.low = low;
     session.upTo = Math.max(session.upTo, low - 1);
     for (const number of session.replies.keys()) {
-      // They come in order, but for what was sent again.
+      // They are in order.
       if (number < low) session.replies.delete(number);
       else break;
     }
@@ -47,7 +47,13 @@ export class Sessions {
     return session !== undefined && number <= session.upTo + 1;
   }
 
-  /** @param reply undefined: it was a question, which is answered anew when it is asked again. */
+  /** Whether something behind it has been answered. */
+  isPassed(id: string, number: number): boolean {
+    const session = this.sessions.get(id);
+    return session !== undefined && number < session.upTo;
+  }
+
+  /** @param reply undefined: it is not remembered, and answered anew when it is asked again */
   answered(id: string, number: number, reply: Reply | undefined): void {
     const session = this.sessions.get(id);
     if (session === undefined) return;
