@@ -109,15 +109,27 @@ describe('a client of a ledger', () => {
       client.ask('p', () => met('d')),
     );
     await turn();
-    answer([2, {}, 0]);
+    answer([1, {}, 0]);
     await pass(700);
     expect(requests).toHaveLength(3);
-    expect(numbersOf(2)).toEqual([1, 3, 4]);
-    expect(headOf(2)?.low).toBe(1);
+    expect(numbersOf(2)).toEqual([2, 3, 4]);
+    expect(headOf(2)?.low).toBe(2);
     await pass(700);
     expect(requests).toHaveLength(3);
-    answer([1, {}, 0], [3, {}, 0], [4, {}, 0]);
+    answer([2, {}, 0], [3, {}, 0], [4, {}, 0]);
     await expect(Promise.all(asked)).resolves.toHaveLength(4);
+  });
+
+  it('gives an answer more time when a later one has come: what was asked before it was taken, too', async () => {
+    const asked = [client.ask('p', () => met('a')), client.ask('p', () => met('b'))];
+    await turn();
+    answer([2, {}, 0]);
+    await pass(3_500);
+    expect(requests).toHaveLength(1);
+    await pass(1_000);
+    expect(numbersOf(1)).toEqual([1]);
+    answer([1, {}, 0]);
+    await expect(Promise.all(asked)).resolves.toHaveLength(2);
   });
 
   it('waits for what it has given up no longer, and lets those behind it pass', async () => {

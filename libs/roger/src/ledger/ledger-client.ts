@@ -14,6 +14,8 @@ const REQUEST_OPERATIONS = 500;
 const REQUEST_BYTES = 1024 * 1024;
 /** An answer that is not there after this long may have been lost. */
 const ASK_AGAIN_MS = 1_000;
+/** A change that all nodes have to hear of is answered within 3 s. */
+const ANSWER_LOST_MS = 4_000;
 const WATCH_MS = 250;
 /** A keeper that is taken from the ledger has a successor by then; nobody's answering means that nobody was made it. */
 const SILENCE_MS = 8_000;
@@ -59,6 +61,7 @@ export class LedgerClient {
   /** Sent and not answered, by number, in the order of the numbers. */
   private readonly underWay = new Map<number, Question>();
   private lastNumber = 0;
+  private highestAnswered = 0;
   private bytesHeld = 0;
   private isFlushDue = false;
   private watch: NodeJS.Timeout | undefined;
@@ -108,6 +111,7 @@ export class LedgerClient {
       if (question === undefined) continue;
       this.underWay.delete(number);
       this.bytesHeld -= question.bytes;
+      this.highestAnswered = Math.max(this.highestAnswered, number);
       question.resolve({ reply, text: (part) => text(firstPart + part) });
     }
     if (!this.waiting.isEmpty()) this.flushSoon();
@@ -196,7 +200,7 @@ export class LedgerClient {
       if (question.deadline <= now) {
         this.underWay.delete(question.number);
         this.giveUp(question);
-      } else if (now - question.askedAt >= ASK_AGAIN_MS) {
+      } else if (now - question.askedAt >= this.patienceFor(question)) {
         isAnyLate = true;
       }
     }
@@ -214,6 +218,11 @@ export class LedgerClient {
     }
     if (!this.waiting.isEmpty()) this.flushSoon();
     this.rest();
+  }
+
+  /** They are taken in their order: when a later one was answered, this one was taken, and its answer takes time. */
+  private patienceFor({ number }: Question): number {
+    return number < this.highestAnswered ? ANSWER_LOST_MS : ASK_AGAIN_MS;
   }
 
   private giveUp(question: Question, timeoutMs = this.parts.timeoutMs): void {

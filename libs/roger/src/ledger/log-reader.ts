@@ -158,7 +158,7 @@ export class LogReader {
 
   /** The bytes that were granted are not remembered; and the grant may be over. */
   private repeat(operation: Operation, reply: Reply, parts: string[]): Reply {
-    if (operation.op !== 'claim' && operation.op !== 'adopt') return reply;
+    if (!isOperation(operation) || (operation.op !== 'claim' && operation.op !== 'adopt')) return reply;
     if ((reply as unknown as ClaimReply).claim !== 'granted') return reply;
     return { ...this.state.claimAgain(operation, { addPart: (text) => parts.push(text) - 1 }) };
   }

@@ -16,7 +16,7 @@ const GOOD: Record<string, unknown>[] = [
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'release' } },
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'retry', afterSeconds: 3, body: 0 } },
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'bury', reason: { type: 'E', message: 'm' }, body: 0 } },
-  { op: 'bid farewell', ...JOB, dispatch: 1 },
+  { op: 'bid farewell', ...JOB, ...TOKEN },
   { op: 'cancel', ...JOB, reason: 'r' },
   { op: 'met', ...JOB },
   { op: 'is cancelled', ...JOB },
