@@ -236,7 +236,8 @@ function verdictOfLateSnapshot(Reader: typeof LogReader): string[] {
   const enqueueUnder = (by: string, id: string, queueKey: string): void => {
     see({ what: 'asked', id, queueKey });
     const operation = { op: 'enqueue', partition: 'acme', id, queue: 'default', queueKey, body: 0 };
-    const head = { node: 'n', session: 's', low: 1, operations: [[++number, operation]] };
+    number++;
+    const head = { node: 'n', session: 's', low: number, operations: [[number, operation]] };
     const request = encodeFrame(head, ['{}']);
     const record = encodeFrame({ kind: 'requests', by, at: 0, maxWaitingJobs: 10, own: [] }, [request]);
     reader.read(record, ({ reply }) => {

@@ -19,7 +19,7 @@ const ACK_WRITTEN_MS = 5_000;
 export interface ConsumingChannelEvents {
   onDelivery(delivery: Delivery): void;
   /** The channel is gone and with it every unsettled delivery. Not called for a {@link ConsumingChannel.close}. */
-  onLost(detail: string): void;
+  onLost(reason: Error): void;
   /** The channel is gone because its queue is; the deliveries stay ours, for nobody else will get them. */
   onQueueGone(detail: string): void;
   /** The broker cancelled the consumers; the channel and its deliveries live on. */
@@ -72,7 +72,7 @@ export class ConsumingChannel {
     });
     channel.on('close', () => {
       if (replyCode(reason) === NOT_FOUND) this.outliveQueue(reason.message);
-      else this.lose(reason.message);
+      else this.lose(reason);
     });
   }
 
@@ -148,16 +148,16 @@ export class ConsumingChannel {
   }
 
   /** Called when the channel can't be of use any more; what is unsettled goes to somebody else. */
-  lose(detail: string): void {
+  lose(reason: Error): void {
     if (this.isLost) return;
     this.isLost = true;
     this.onFollowedUp?.();
-    this.events.onLost(detail);
+    this.events.onLost(reason);
   }
 
   /** Reports itself as lost and closes, so that the broker gives to others what it believes to be here. */
   abandon(detail: string): void {
-    this.lose(detail);
+    this.lose(new Error(detail));
     this.channel.close().catch(() => undefined);
   }
 
@@ -244,7 +244,7 @@ export class ConsumingChannel {
     try {
       send();
     } catch (error) {
-      this.lose(error instanceof Error ? error.message : String(error));
+      this.lose(error instanceof Error ? error : new Error(String(error)));
     }
   }
 

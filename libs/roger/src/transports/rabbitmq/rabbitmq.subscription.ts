@@ -98,7 +98,7 @@ export class RabbitmqSubscription implements Subscription {
 
   private readonly onDown = (detail: string): void => {
     clearTimeout(this.retryTimer);
-    this.channel?.lose(detail);
+    this.channel?.lose(new Error(detail));
     if (!this.isStopped) this.consumer.waiting(new NotConnectedError(new Error(detail)));
   };
 
@@ -126,12 +126,12 @@ export class RabbitmqSubscription implements Subscription {
         onDelivery: (delivery) => {
           this.consumer.deliver(delivery);
         },
-        onLost: (detail) => {
-          if (this.channel === channel) this.consumer.lost(detail);
-          this.replaceChannel(model, channel, detail);
+        onLost: (reason) => {
+          if (this.channel === channel) this.consumer.lost(reason.message);
+          this.replaceChannel(model, channel, reason);
         },
         onQueueGone: (detail) => {
-          this.replaceChannel(model, channel, detail);
+          this.replaceChannel(model, channel, new Error(detail));
         },
         onCancelled: () => {
           this.say('the broker cancelled the consumer (the queue was deleted or moved)');
@@ -145,14 +145,14 @@ export class RabbitmqSubscription implements Subscription {
     this.onConsuming();
   }
 
-  private replaceChannel(model: ChannelModel, channel: ConsumingChannel, detail: string): void {
+  private replaceChannel(model: ChannelModel, channel: ConsumingChannel, reason: Error): void {
     if (this.channel !== channel) return;
     this.channel = undefined;
     // Whoever opens it hears of it too, and knows more of the reason.
     if (this.isBeginning) return;
     // Channels fall before their connection does; a turn later it shows which of the two was lost.
     setImmediate(() => {
-      this.beginAgain(model, new Error(detail));
+      this.beginAgain(model, this.reasonOf(reason));
     });
   }
 
@@ -200,7 +200,8 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   private retryAfter(reason: Error, retry: () => void): void {
-    this.say(reason.message);
+    // The broker words one refusal in several ways.
+    this.say(reason.message, reason instanceof BrokerRefusedError ? reason.action : reason.message);
     this.consumer.waiting(reason);
     clearTimeout(this.retryTimer);
     this.retryTimer = setTimeout(retry, this.retryDelayMs);
@@ -221,9 +222,9 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   /** One line per change, not one per try. */
-  private say(complaint: string): void {
-    if (complaint === this.complaint) return;
-    this.complaint = complaint;
+  private say(complaint: string, cause = complaint): void {
+    if (cause === this.complaint) return;
+    this.complaint = cause;
     this.parts.log.warn(`Queue ${this.parts.queueName} is not served for now: ${complaint}; trying on`);
   }
 }
