@@ -25,7 +25,7 @@ test('keys are functions of the args, or one for all', () => {
   const both = definition({
     queueKey: (args: { n: number }) => `n${args.n}`,
     executionKey: 'all',
-  } as Partial<JobDefinition>);
+  });
   expect(keysOf(both, { n: 7 })).toEqual({ queueKey: 'n7', executionKey: 'all' });
   expect(keysOf(definition({}), {})).toEqual({});
 });
