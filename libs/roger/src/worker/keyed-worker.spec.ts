@@ -117,11 +117,9 @@ class Bench {
     if (fence !== FENCE) throw new Error(`settled under ${fence}`);
     this.settledAs.set(id, outcome);
     this.did.push(`settled ${id} as ${outcome.kind}`);
-    try {
-      return Promise.resolve(this.onSettle(id, ++this.asked));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return new Promise((resolve) => {
+      resolve(this.onSettle(id, ++this.asked));
+    });
   }
 }
 
