@@ -32,6 +32,7 @@ interface Rest {
     readonly id: string;
     readonly cancelled: readonly (readonly [id: string, reason: string, at: number])[];
     readonly paused: readonly string[];
+    readonly cancelsKeptUntil?: number;
   }[];
 }
 
@@ -51,6 +52,7 @@ type JobRow = readonly [
   adoptedFrom: DispatchToken | null,
   lease: number,
   body: number,
+  runAt?: number | null,
 ];
 
 const PHASES: readonly Phase[] = ['waiting', 'dispatching', 'queued', 'running', 'missing'];
@@ -114,10 +116,11 @@ function restOf(state: LedgerState): Rest {
       fence,
       deliveries,
     ]),
-    partitions: [...state.partitions.values()].map(({ id, cancelled, paused }) => ({
+    partitions: [...state.partitions.values()].map(({ id, cancelled, paused, cancelsKeptUntil }) => ({
       id,
       cancelled: [...cancelled].map(([job, { reason, at }]) => [job, reason, at]),
       paused: [...paused],
+      cancelsKeptUntil,
     })),
   };
 }
@@ -145,6 +148,7 @@ function rowOf(job: KeyedJob, body: number): JobRow {
     job.adoptedFrom ?? null,
     job.lease?.dispatch ?? 0,
     body,
+    job.runAt ?? null,
   ];
 }
 
@@ -178,17 +182,18 @@ export class SnapshotReader {
     state.sessions.load(sessions);
     for (const [dispatch, owner, fence, deliveries] of leases)
       state.leases.set(dispatch, new Lease(dispatch, owner, fence, deliveries));
-    for (const { id: partitionId, cancelled, paused } of partitions) {
+    for (const { id: partitionId, cancelled, paused, cancelsKeptUntil = 0 } of partitions) {
       const partition = state.partition(partitionId);
       for (const [job, reason, at] of cancelled) partition.cancelled.set(job, { reason, at });
       for (const queue of paused) partition.paused.add(queue);
+      partition.cancelsKeptUntil = cancelsKeptUntil;
     }
   }
 
   private addJob(row: JobRow, frame: Frame): void {
     const { state } = this;
     const [partitionId, queue, id, queueKey, executionKey, place, phase, flags, dispatch, since] = row;
-    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body] = row;
+    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body, runAt] = row;
     const isParting = (flags & IS_PARTING) !== 0;
     // Who is only on its way to the buried doesn't keep its partition.
     const partition = isParting
@@ -200,6 +205,7 @@ export class SnapshotReader {
     job.phase = PHASES[phase] ?? 'queued';
     job.dispatch = dispatch;
     job.since = since;
+    job.runAt = runAt ?? undefined;
     job.cancelReason = cancelReason ?? undefined;
     job.route = route ?? undefined;
     job.adoptedFrom = adoptedFrom ?? undefined;
