@@ -25,6 +25,7 @@ interface Rest {
   readonly lastDispatch: number;
   readonly lastFence: number;
   readonly lastPlace: number;
+  readonly keptAt?: number;
   readonly standingVersion: number;
   readonly sessions: SessionsDump;
   readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number, deliveries: number])[];
@@ -108,6 +109,7 @@ function restOf(state: LedgerState): Rest {
     lastDispatch: state.lastDispatch,
     lastFence: state.lastFence,
     lastPlace: state.lastPlace,
+    keptAt: state.keptAt,
     standingVersion: state.standingVersion,
     sessions: state.sessions.dump(),
     leases: [...state.leases.values()].map(({ dispatch, owner, fence, deliveries }) => [

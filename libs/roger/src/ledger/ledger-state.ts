@@ -55,6 +55,8 @@ export class LedgerState {
   lastDispatch = 0;
   lastFence = 0;
   lastPlace = 0;
+  /** Until when the ledger was surely kept, in ms since the epoch; 0: it is new. */
+  keptAt = 0;
   /** Grows with every cancel and pause that nodes have to know of. */
   standingVersion = 0;
 
@@ -151,6 +153,20 @@ export class LedgerState {
         if (job.phase !== 'queued' && job.phase !== 'missing') continue;
         job.adoptedFrom ??= { state: formerId, dispatch: job.dispatch };
       }
+    }
+  }
+
+  /**
+   * Somebody keeps the ledger again. If nobody did for want of a broker, what was on its way then comes later by that: the
+   * broker's own clock stood still.
+   */
+  wasUnkeptUntil(at: number): void {
+    const { keptAt } = this;
+    this.keptAt = Math.max(keptAt, at);
+    if (keptAt === 0 || at <= keptAt) return;
+    for (const { queued } of this.partitions.values()) {
+      for (const jobs of queued.values())
+        for (const job of jobs) if (job.since > keptAt) job.since += at - keptAt;
     }
   }
 
