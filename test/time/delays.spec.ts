@@ -258,6 +258,25 @@ describe('when the broker goes away', () => {
     expect(at).toBeGreaterThan(dueAt - 300);
   }, 120_000);
 
+  test('a producer makes the levels with the rights that are said to suffice, and uses them without the right to make any', async () => {
+    const [partition, namespace] = [uniquePartition(), uniquePartition('n')];
+    const { sightings } = await startWorker(partition, { connection: { uri: broker.uri }, namespace });
+    const produce = async (user: string, id: string, ...rights: [string, string, string]): Promise<void> => {
+      await broker.ctl('add_user', user, user);
+      await broker.ctl('set_permissions', user, ...rights);
+      const uri = broker.uri.replace(/\/\/[^@]*@/, `//${user}:${user}@`);
+      const { jobs } = await startApp(
+        { connection: { uri }, namespace, partitions: { [partition]: { default: 1 } }, mode: 'producer' },
+        [Work, new Sightings().of('producer')],
+      );
+      await jobs.enqueue(Work, {}, { partition, delayMs: 1_000, id });
+    };
+    const names = `^${namespace}\\.roger\\.(jobs|delay\\..+)$`;
+    await produce('maker', 'a', names, names, names);
+    await produce('user', 'b', '^$', names, '^$');
+    await sightings.ended(['a', 'b']);
+  }, 60_000);
+
   test('none of 2000 delayed jobs is lost or early when it is killed', async () => {
     const partition = uniquePartition();
     const { jobs, sightings, nodeInfo } = await startWorker(partition, { connection: { uri: broker.uri } });
