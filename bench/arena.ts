@@ -15,6 +15,8 @@ import { Tally } from './tally';
 
 export const PARTITION = 'bench';
 const POLL_MS = 5;
+/** The longest delay of a benchmark is shorter than the level after these. */
+const DELAY_LEVELS = 12;
 /** The default of `ledgerShards`. */
 const LEDGERS = 8;
 
@@ -126,8 +128,12 @@ export class Arena {
         await channel.deleteQueue(`${this.namespace}.roger.ledger.${ledger}`);
         await channel.deleteQueue(`${this.namespace}.roger.ledger.${ledger}.log`);
       }
+      const levels = Array.from({ length: DELAY_LEVELS }, (_, level) => `delay.${level}`);
+      for (const level of [...levels, 'delay.homeless']) {
+        await channel.deleteQueue(`${this.namespace}.roger.${level}`);
+      }
       await channel.deleteQueue(`${this.namespace}.roger.buried.notices`);
-      for (const exchange of ['jobs', 'buried', 'system']) {
+      for (const exchange of ['jobs', 'buried', 'system', ...levels, 'delay.home', 'delay.homeless']) {
         await channel.deleteExchange(`${this.namespace}.roger.${exchange}`);
       }
     });

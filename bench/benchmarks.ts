@@ -6,11 +6,13 @@ import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
 import { work } from './process';
+import { time } from './time';
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   enqueue,
   process: work,
   keys,
+  time,
   latency,
   memory,
   cost,

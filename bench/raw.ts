@@ -9,6 +9,7 @@ export interface RawMessage {
   readonly body: Buffer;
   readonly properties: Readonly<Record<'contentType' | 'messageId' | 'appId', string>> & {
     readonly deliveryMode: number;
+    readonly headers?: Record<string, unknown>;
   };
 }
 
@@ -25,9 +26,9 @@ export class RawPublisher {
   /** Resolves at the broker's confirm. */
   publish(): Promise<void> {
     const { exchange, routingKey, body, properties } = this.message;
-    const { contentType, messageId, appId, deliveryMode } = properties;
+    const { contentType, messageId, appId, deliveryMode, headers } = properties;
     // Written out: amqplib spends half as much again on options that come from a spread.
-    const options = { mandatory: true, contentType, messageId, appId, deliveryMode };
+    const options = { mandatory: true, contentType, messageId, appId, deliveryMode, headers };
     return new Promise((resolve, reject) => {
       this.channel.publish(exchange, routingKey, body, options, (error: unknown) => {
         if (error instanceof Error) reject(error);

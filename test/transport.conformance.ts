@@ -74,6 +74,9 @@ export function describeTransport(
     describe('settling', () => {
       settling(promises);
     });
+    describe('delaying', () => {
+      delaying(promises);
+    });
     describe('losing the connection', () => {
       losing(promises);
     });
@@ -595,6 +598,72 @@ function looking(promises: Promises): void {
   });
 }
 
+function delaying(promises: Promises): void {
+  promises('a delayed job is delivered after its seconds, to half of one', async (stage) => {
+    const { transport, address } = await stage.queue();
+    // The first one waits until its levels are there.
+    await publishLater(transport, address, 3, 'warm');
+    const { arrivedAt, consumer } = arrivals(transport, address);
+    const publishedAt = performance.now();
+    await publishLater(transport, address, 1, 'one');
+    await publishLater(transport, address, 2, 'two');
+    await publishLater(transport, address, 3, 'three');
+    await consumer.first(4);
+    for (const [text, seconds] of [
+      ['one', 1],
+      ['two', 2],
+      ['three', 3],
+    ] as const) {
+      const afterMs = (arrivedAt.get(text) ?? 0) - publishedAt;
+      expect(Math.abs(afterMs - seconds * 1_000)).toBeLessThan(500);
+    }
+  });
+
+  promises('what is delayed for shorter comes first, and what is not delayed at once', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    transport.consume(address, 10, consumer);
+    await publishLater(transport, address, 3, 'three');
+    await publishLater(transport, address, 1, 'one');
+    await publish(transport, address, 'none');
+    await consumer.first(3);
+    expect(consumer.texts).toEqual(['none', 'one', 'three']);
+    expect(consumer.deliveries.map(({ redelivered }) => redelivered)).toEqual([false, false, false]);
+  });
+
+  promises('a delayed job outlives the process that published it', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publishLater(transport, address, 1, 'a');
+    await closeTransport(transport);
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    (await stage.open()).consume(address, 1, consumer);
+    await consumer.first(1);
+    expect(consumer.texts).toEqual(['a']);
+  });
+
+  promises('a delayed job is neither counted as ready nor purged', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publishLater(transport, address, 2, 'a');
+    await eventuallyDepth(transport, address, { ready: 0, consumers: 0, buried: 0 });
+    expect(await transport.purge(address)).toBe(0);
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    transport.consume(address, 1, consumer);
+    await consumer.first(1);
+    expect(consumer.texts).toEqual(['a']);
+  });
+
+  promises('a ledger sends delayed jobs too', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const consumer = new RecordingConsumer(settleAs(DONE));
+    transport.consume(address, 10, consumer);
+    await dispatch(transport, address, { kind: 'delay', seconds: 2 }, 'two');
+    await dispatch(transport, address, { kind: 'delay', seconds: 1 }, 'one');
+    await dispatch(transport, address, { kind: 'normal' }, 'none');
+    await consumer.first(3);
+    expect(consumer.texts).toEqual(['none', 'one', 'two']);
+  });
+}
+
 function expressLane(promises: Promises): void {
   promises('a queue has none until a job or a consumer needs it', async (stage) => {
     const { transport, address } = await stage.queue();
@@ -952,6 +1021,26 @@ async function drain(
 /** Publishes the texts as jobs, in this order, all at once. */
 async function publish(transport: Transport, address: QueueAddress, ...texts: string[]): Promise<void> {
   await within('the publishes', Promise.all(texts.map((text) => transport.publish(job(address, text)))));
+}
+
+async function publishLater(
+  transport: Transport,
+  address: QueueAddress,
+  afterSeconds: number,
+  text: string,
+): Promise<void> {
+  await within('a delayed publish', transport.publish({ ...job(address, text), afterSeconds }));
+}
+
+/** When each text came. */
+function arrivals(transport: Transport, address: QueueAddress) {
+  const arrivedAt = new Map<string, number>();
+  const consumer = new RecordingConsumer((delivery) => {
+    arrivedAt.set(delivery.body.toString(), performance.now());
+    delivery.settle(DONE);
+  });
+  transport.consume(address, 10, consumer);
+  return { arrivedAt, consumer };
 }
 
 /** Dispatches the texts as jobs, one after the other: a ledger's order is that of its confirms. */

@@ -113,6 +113,8 @@ export type DispatchRoute =
   | { readonly kind: 'express' }
   /** To its queue after some seconds. */
   | { readonly kind: 'retry'; readonly afterSeconds: number }
+  /** The same for a job that is not due yet; see `afterSeconds` of an OutgoingJob. */
+  | { readonly kind: 'delay'; readonly seconds: number }
   /** To the buried. */
   | { readonly kind: 'bury'; readonly reason: BuriedReason };
 

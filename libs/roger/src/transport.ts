@@ -16,11 +16,12 @@ export interface Transport {
   readonly state: TransportState;
 
   /**
-   * Resolves when the broker has taken over the job durably and put it into its queue. A job whose publish resolved
-   * is delivered at least once. May deliver twice after a lost connection. Where too many bytes wait for their confirm
+   * Resolves when the broker has taken over the job durably and put it into its queue, or will do so when its seconds are
+   * over (to a queue that is missing then, as soon as it is there). A job whose publish resolved is delivered at least once. May deliver twice after a lost connection. Where too many bytes wait for their confirm
    * already, `whenFull` says whether to refuse the job at once (the default) or to wait for room within the time limit.
    * @throws QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError,
-   * RogerClosedError
+   * RogerClosedError; for one with `afterSeconds` also TopologyMismatchError and BrokerRefusedError, and QueueNotFoundError
+   * only where the transport happens to know
    */
   publish(job: OutgoingJob, whenFull?: WhenFull): Promise<void>;
 
@@ -74,6 +75,8 @@ export type WhenFull = 'refuse' | 'wait';
 export interface OutgoingJob extends QueueAddress {
   readonly id: string;
   readonly body: Buffer;
+  /** In how many whole seconds it is to be in its queue, at most MAX_DELAY_SECONDS. Left out: at once. */
+  readonly afterSeconds?: number | undefined;
 }
 
 /** The consumer's side of a subscription. None of its methods may throw. */

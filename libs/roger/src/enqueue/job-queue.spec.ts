@@ -68,7 +68,7 @@ function queueOn(transport: HeldTransport): JobQueue {
   return new JobQueue({
     registry: new JobRegistry(),
     transport: transport as unknown as Transport,
-    ledgers: { enqueue: () => Promise.resolve({}) },
+    ledgers: { enqueue: () => Promise.resolve({}), keepCancels: () => Promise.resolve() },
     configured: { acme: { default: 1 } },
     maxJobBytes: 16 * MIB,
   });

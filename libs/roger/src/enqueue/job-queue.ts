@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkArgs } from '../job/args-validation';
+import { dueTimeOf, problemOfDelayMs, problemOfRunAt, secondsUntil } from '../job/delays';
 import type { Problem } from '../job/errors';
 import {
   EnqueueBufferFullError,
@@ -29,7 +30,9 @@ import type { Ledgers } from '../ledger/ledgers';
 import type { OutgoingJob, Transport, WhenFull } from '../transport';
 import type { EnqueueManyResult } from './batch';
 import { Batch } from './batch';
+import { DelayedEnqueue } from './delayed-enqueue';
 import { KeyedEnqueue } from './keyed-enqueue';
+import { KnownQueues } from './known-queues';
 
 /** Where a job goes, and under which id. */
 export interface EnqueueOptions {
@@ -44,6 +47,17 @@ export interface EnqueueOptions {
    * @default a random UUID
    */
   id?: string;
+  /**
+   * In how many ms the job is due, up to eight and a half years. It is kept by the broker until then, with a precision of a
+   * second (two, beyond an hour), and at most a quarter of a second too early. Under a second it is due at once.
+   * @default 0
+   */
+  delayMs?: number;
+  /**
+   * The same as a time: a Date, or ms since the epoch. One in the past is at once. Not together with `delayMs`.
+   * @default now
+   */
+  runAt?: Date | number;
 }
 
 /** What `enqueue` did. A job without a queue key is always enqueued. */
@@ -62,13 +76,19 @@ interface PreparedJob {
 export interface JobQueueParts {
   readonly registry: JobRegistry;
   readonly transport: Transport;
-  readonly ledgers: Pick<Ledgers, 'enqueue'>;
+  readonly ledgers: Pick<Ledgers, 'enqueue' | 'keepCancels'>;
   /** The queues that this app's options name, by partition. */
   readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly maxJobBytes: number;
 }
 
-const OPTION_NAMES: Record<keyof EnqueueOptions, true> = { partition: true, queue: true, id: true };
+const OPTION_NAMES: Record<keyof EnqueueOptions, true> = {
+  partition: true,
+  queue: true,
+  id: true,
+  delayMs: true,
+  runAt: true,
+};
 
 /**
  * Enqueues jobs. Inject it wherever work arises.
@@ -98,10 +118,13 @@ const OPTION_NAMES: Record<keyof EnqueueOptions, true> = { partition: true, queu
  */
 export class JobQueue {
   private readonly keyed: KeyedEnqueue;
+  private readonly delayed: DelayedEnqueue;
 
   /** @internal */
   constructor(private readonly parts: JobQueueParts) {
-    this.keyed = new KeyedEnqueue(parts.transport, parts.ledgers, (address) => this.isConfigured(address));
+    const queues = new KnownQueues(parts.transport, (address) => this.isConfigured(address));
+    this.keyed = new KeyedEnqueue(queues, parts.ledgers);
+    this.delayed = new DelayedEnqueue(queues, parts.ledgers);
   }
 
   /**
@@ -114,6 +137,8 @@ export class JobQueue {
     if (problems.length > 0) throw new InvalidJobArgsError(definition.name, problems);
     // Or a misspelt partition would read as one left out.
     if (options.partition === undefined) refuseProblems(problemsOfNames(options));
+    const queuedAt = Date.now();
+    refuseProblems(problemsOfDelay(options, queuedAt));
     const job: Job<JobArgs<J>> = {
       id: options.id ?? randomUUID(),
       name: definition.name,
@@ -122,7 +147,8 @@ export class JobQueue {
       ...keysOf(definition, args),
       args,
       attempt: 1,
-      queuedAt: Date.now(),
+      queuedAt,
+      ...dueAt(dueTimeOf(options, queuedAt)),
     };
     refuseProblems(problemsOfOptions(options, job));
     return job;
@@ -134,7 +160,8 @@ export class JobQueue {
    *
    * With a queue key that another job has, it is not enqueued: `duplicate`, and the id of the other.
    *
-   * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now.
+   * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now, due
+   * at its `runAt`.
    *
    * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back (a job with a key, `ledgerTimeoutMs`).
    * @throws InvalidJobArgsError (lists each wrong field), InvalidEnqueueOptionsError, JobTooLargeError,
@@ -154,7 +181,6 @@ export class JobQueue {
     args?: unknown,
     options?: EnqueueOptions,
   ): Promise<EnqueueResult<never>> {
-    const { transport } = this.parts;
     const prepared = this.prepare(jobOrClass, args, options);
     const { job, argsClass } = prepared;
     if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
@@ -163,12 +189,7 @@ export class JobQueue {
       const enqueued = { status: 'enqueued', job: job as Job<never> } as const;
       return existingJobId === undefined ? enqueued : { ...enqueued, status: 'duplicate', existingJobId };
     }
-    const outgoing = outgoingOf(prepared);
-    try {
-      await transport.publish(outgoing);
-    } catch (error) {
-      await this.declareAndPublish(outgoing, error);
-    }
+    await this.publish(prepared);
     return { status: 'enqueued', job: job as Job<never> };
   }
 
@@ -277,13 +298,20 @@ export class JobQueue {
   private async sendOnce(prepared: PreparedJob): Promise<string | undefined> {
     const { job, body } = prepared;
     if (isKeyed(job)) return this.keyed.enqueue(job, body);
+    await this.publish(prepared, 'wait');
+    return undefined;
+  }
+
+  private async publish(prepared: PreparedJob, whenFull?: WhenFull): Promise<void> {
+    const { job } = prepared;
+    const preparing = job.runAt === undefined ? undefined : this.delayed.prepare(job, job.runAt);
+    if (preparing !== undefined) await preparing;
     const outgoing = outgoingOf(prepared);
     try {
-      await this.parts.transport.publish(outgoing, 'wait');
+      await this.parts.transport.publish(outgoing, whenFull);
     } catch (error) {
-      await this.declareAndPublish(outgoing, error, 'wait');
+      await this.declareAndPublish(outgoing, error, whenFull);
     }
-    return undefined;
   }
 
   /** @throws what `create` throws, JobTooLargeError */
@@ -346,7 +374,11 @@ export class JobQueue {
     const problems = problemsOfJson(args);
     if (problems.length > 0) throw new InvalidJobArgsError(name, problems);
     const keys = keysOf(definition, args);
-    const job: Job = { id, name, partition, queue, ...keys, args, attempt: 1, queuedAt: Date.now() };
+    const queuedAt = Date.now();
+    const delay = given.runAt === undefined ? {} : { runAt: given.runAt };
+    refuseProblems(problemsOfDelay(delay, queuedAt));
+    const due = dueAt(dueTimeOf(delay, queuedAt));
+    const job: Job = { id, name, partition, queue, ...keys, args, attempt: 1, queuedAt, ...due };
     refuseProblems(problemsOfOptions({}, job));
     return job;
   }
@@ -361,8 +393,24 @@ function isKeyed({ queueKey, executionKey }: Job): boolean {
   return queueKey !== undefined || executionKey !== undefined;
 }
 
-function outgoingOf({ job: { id, partition, queue }, body }: PreparedJob): OutgoingJob {
-  return { id, partition, queue, body };
+function outgoingOf({ job: { id, partition, queue, runAt }, body }: PreparedJob): OutgoingJob {
+  if (runAt === undefined) return { id, partition, queue, body };
+  return { id, partition, queue, body, afterSeconds: secondsUntil(runAt, Date.now()) };
+}
+
+function dueAt(runAt: number | undefined): Pick<Job, 'runAt'> {
+  return runAt === undefined ? {} : { runAt };
+}
+
+function problemsOfDelay({ delayMs, runAt }: EnqueueOptions, now: number): Problem[] {
+  const problems: Problem[] = [];
+  const check = (path: string, message: string | undefined): void => {
+    if (message !== undefined) problems.push({ path, message });
+  };
+  if (delayMs !== undefined) check('delayMs', problemOfDelayMs(delayMs));
+  if (runAt !== undefined) check('runAt', problemOfRunAt(runAt, now));
+  if (delayMs !== undefined && runAt !== undefined) check('runAt', 'say delayMs or runAt, not both');
+  return problems;
 }
 
 /** The options that there are none of. */

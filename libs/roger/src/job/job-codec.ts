@@ -22,7 +22,7 @@ interface Envelope extends Job {
 
 /** The bytes of a job that begins; so it has the fields of this version and no others. Its args as for {@link encodeJob}. */
 export function encodeNewJob(job: Job): Buffer {
-  const { id, name, partition, queue, queueKey, executionKey, args, attempt, queuedAt } = job;
+  const { id, name, partition, queue, queueKey, executionKey, args, attempt, queuedAt, runAt } = job;
   return Buffer.from(
     JSON.stringify({
       v: WIRE_VERSION,
@@ -35,6 +35,7 @@ export function encodeNewJob(job: Job): Buffer {
       args,
       attempt,
       queuedAt,
+      runAt,
     }),
   );
 }
@@ -102,6 +103,7 @@ function problemOfEnvelope(value: unknown): string | undefined {
   if (envelope.args === undefined) return 'args are missing';
   if (!isCount(envelope.attempt) || envelope.attempt === 0) return 'attempt is not a positive whole number';
   if (!isCount(envelope.queuedAt)) return 'queuedAt is not a time in milliseconds';
+  if (envelope.runAt !== undefined && !isCount(envelope.runAt)) return 'runAt is not a time in milliseconds';
   const keyProblem = problemOfKeys(envelope);
   if (keyProblem !== undefined) return keyProblem;
   if (envelope.handedOn !== undefined && !isCount(envelope.handedOn)) return 'handedOn is not a count';

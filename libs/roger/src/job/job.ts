@@ -18,6 +18,8 @@ export interface Job<Args = unknown> {
   readonly attempt: number;
   /** When it was enqueued, in ms since the epoch, by the producer's clock. */
   readonly queuedAt: number;
+  /** When it is due, in ms since the epoch. Absent: it was due at once. */
+  readonly runAt?: number;
   /** At most one job of its partition with this key exists at a time. Absent: it has none. */
   readonly queueKey?: string;
   /** Jobs of its partition with this key run one after the other, in the order of their enqueueing. Absent: it has none. */

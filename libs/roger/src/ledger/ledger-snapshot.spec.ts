@@ -57,6 +57,16 @@ describe('a snapshot', () => {
     expect(readAll(parts).waitingCount).toBe(9);
   });
 
+  it('keeps when a delayed job is due, and until when cancels are kept', () => {
+    const state = empty();
+    apply(state, { op: 'enqueue', partition: 'p', id: 'later', queue: 'q', body: 0, runAt: 9_001 }, 'x');
+    apply(state, { op: 'keep cancels', partition: 'far', until: 99_000 });
+    const copy = readAll([...partsOf(state)]);
+    expect(copy.partitions.get('far')?.cancelsKeptUntil).toBe(99_000);
+    copy.apply({ op: 'dispatch all again' }, { ...contextWith([]), at: 5_001 });
+    expect(copy.partitions.get('p')?.jobs.get('later')?.route).toEqual({ kind: 'delay', seconds: 4 });
+  });
+
   it('keeps a lease and the order of its jobs', () => {
     const state = empty();
     for (const id of ['a', 'b', 'c', 'd']) enqueue(state, id, { executionKey: 'k' });

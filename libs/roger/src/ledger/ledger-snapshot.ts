@@ -25,6 +25,7 @@ interface Rest {
   readonly lastDispatch: number;
   readonly lastFence: number;
   readonly lastPlace: number;
+  readonly keptAt?: number;
   readonly standingVersion: number;
   readonly sessions: SessionsDump;
   readonly leases: readonly (readonly [dispatch: number, owner: string, fence: number, deliveries: number])[];
@@ -32,6 +33,7 @@ interface Rest {
     readonly id: string;
     readonly cancelled: readonly (readonly [id: string, reason: string, at: number])[];
     readonly paused: readonly string[];
+    readonly cancelsKeptUntil?: number;
   }[];
 }
 
@@ -51,6 +53,7 @@ type JobRow = readonly [
   adoptedFrom: DispatchToken | null,
   lease: number,
   body: number,
+  runAt?: number | null,
 ];
 
 const PHASES: readonly Phase[] = ['waiting', 'dispatching', 'queued', 'running', 'missing'];
@@ -106,6 +109,7 @@ function restOf(state: LedgerState): Rest {
     lastDispatch: state.lastDispatch,
     lastFence: state.lastFence,
     lastPlace: state.lastPlace,
+    keptAt: state.keptAt,
     standingVersion: state.standingVersion,
     sessions: state.sessions.dump(),
     leases: [...state.leases.values()].map(({ dispatch, owner, fence, deliveries }) => [
@@ -114,10 +118,11 @@ function restOf(state: LedgerState): Rest {
       fence,
       deliveries,
     ]),
-    partitions: [...state.partitions.values()].map(({ id, cancelled, paused }) => ({
+    partitions: [...state.partitions.values()].map(({ id, cancelled, paused, cancelsKeptUntil }) => ({
       id,
       cancelled: [...cancelled].map(([job, { reason, at }]) => [job, reason, at]),
       paused: [...paused],
+      cancelsKeptUntil,
     })),
   };
 }
@@ -145,6 +150,7 @@ function rowOf(job: KeyedJob, body: number): JobRow {
     job.adoptedFrom ?? null,
     job.lease?.dispatch ?? 0,
     body,
+    job.runAt ?? null,
   ];
 }
 
@@ -178,17 +184,18 @@ export class SnapshotReader {
     state.sessions.load(sessions);
     for (const [dispatch, owner, fence, deliveries] of leases)
       state.leases.set(dispatch, new Lease(dispatch, owner, fence, deliveries));
-    for (const { id: partitionId, cancelled, paused } of partitions) {
+    for (const { id: partitionId, cancelled, paused, cancelsKeptUntil = 0 } of partitions) {
       const partition = state.partition(partitionId);
       for (const [job, reason, at] of cancelled) partition.cancelled.set(job, { reason, at });
       for (const queue of paused) partition.paused.add(queue);
+      partition.cancelsKeptUntil = cancelsKeptUntil;
     }
   }
 
   private addJob(row: JobRow, frame: Frame): void {
     const { state } = this;
     const [partitionId, queue, id, queueKey, executionKey, place, phase, flags, dispatch, since] = row;
-    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body] = row;
+    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body, runAt] = row;
     const isParting = (flags & IS_PARTING) !== 0;
     // Who is only on its way to the buried doesn't keep its partition.
     const partition = isParting
@@ -200,6 +207,7 @@ export class SnapshotReader {
     job.phase = PHASES[phase] ?? 'queued';
     job.dispatch = dispatch;
     job.since = since;
+    job.runAt = runAt ?? undefined;
     job.cancelReason = cancelReason ?? undefined;
     job.route = route ?? undefined;
     job.adoptedFrom = adoptedFrom ?? undefined;

@@ -146,6 +146,108 @@ describe('a job of a state that is gone', () => {
   });
 });
 
+describe('a delayed job', () => {
+  const SECOND = 1_000;
+  let ledger: Ledger;
+
+  const enqueueLater = (id: string, runAt: number, executionKey?: string, queueKey?: string, at = 0): Reply =>
+    ledger.do({ op: 'enqueue', partition: 'p', id, queue: 'q', queueKey, executionKey, body: 0, runAt }, at);
+  const routeOf = (id: string) => ledger.state.partitions.get('p')?.jobs.get(id)?.route;
+
+  beforeEach(() => {
+    ledger = new Ledger();
+  });
+
+  it('holds its queue key at once, and its execution key only when it is due', () => {
+    expect(enqueueLater('a', 9 * SECOND, 'k', 'u')).toEqual({});
+    expect(routeOf('a')).toEqual({ kind: 'delay', seconds: 9 });
+    expect(enqueueLater('b', 9 * SECOND, undefined, 'u')).toEqual({ duplicate: 'a' });
+    ledger.enqueue('c', 'k');
+    expect(ledger.sent).toEqual(['a delay 1', 'c normal 2']);
+    expect(ledger.state.waitingCount).toBe(0);
+  });
+
+  it('waits in line, when it comes, for the one that has its execution key', () => {
+    enqueueLater('a', 9 * SECOND, 'k');
+    ledger.enqueue('b', 'k');
+    const { fence } = ledger.claim('b', 2) as Granted;
+    ledger.do({ op: 'dispatched', dispatch: 1 });
+    expect(ledger.claim('a', 1)).toEqual({ claim: 'wait' });
+    ledger.park('a', 'now', 1);
+    ledger.done('b', fence);
+    expect(ledger.sent).toEqual(['a delay 1', 'b normal 2', 'a express 3']);
+    const { fence: next } = ledger.claim('a', 3) as Granted;
+    ledger.done('a', next);
+    expect(ledger.isEmpty).toBe(true);
+  });
+
+  it('is sent again by the time that is left, and to its queue when it is due', () => {
+    enqueueLater('a', 9 * SECOND);
+    enqueueLater('b', 4 * SECOND);
+    ledger.do({ op: 'dispatch all again' }, 5 * SECOND);
+    expect([routeOf('a'), routeOf('b')]).toEqual([{ kind: 'delay', seconds: 4 }, { kind: 'normal' }]);
+  });
+
+  it('is due at once when its time has come meanwhile', () => {
+    enqueueLater('a', 9 * SECOND, 'k', undefined, 9 * SECOND);
+    expect(ledger.sent).toEqual(['a normal 1']);
+  });
+
+  it('is met as delayed by a cancel until it is due, frees its key, and is bidden farewell when it comes', () => {
+    enqueueLater('a', 9 * SECOND, 'k', 'u');
+    enqueueLater('b', 9 * SECOND);
+    ledger.do({ op: 'dispatched', dispatch: 1 });
+    const cancel = (id: string, at: number): Reply =>
+      ledger.do({ op: 'cancel', partition: 'p', id, reason: 'enough' }, at);
+    expect(cancel('a', 8 * SECOND)).toEqual({ met: 'delayed' });
+    expect(cancel('b', 9 * SECOND)).toEqual({ met: 'queued' });
+    expect(ledger.enqueue('c', undefined, 'u')).toEqual({});
+    expect(ledger.claim('a', 1)).toEqual({ claim: 'cancelled', reason: 'enough' });
+    ledger.do({ op: 'bid farewell', partition: 'p', id: 'a', state: 'now', dispatch: 1 });
+    expect([...(ledger.state.partitions.get('p')?.jobs.keys() ?? [])]).toEqual(['b', 'c']);
+  });
+
+  it('is tried again like any other', () => {
+    enqueueLater('a', 9 * SECOND);
+    const { fence } = ledger.claim('a', 1) as Granted;
+    const outcome = { kind: 'retry', afterSeconds: 3, body: 0 } as const;
+    ledger.do({ op: 'settle', partition: 'p', id: 'a', fence, outcome }, 9 * SECOND);
+    ledger.do({ op: 'dispatch all again' }, 0);
+    expect(routeOf('a')).toEqual({ kind: 'retry', afterSeconds: 3 });
+  });
+});
+
+describe('the cancel of a job that the ledger does not know', () => {
+  const DAY = 24 * 60 * 60 * 1_000;
+
+  it('goes after a day, or when the time has come until which it was to be kept', () => {
+    const ledger = new Ledger();
+    const isCancelled = (id: string): unknown => ledger.do({ op: 'is cancelled', partition: 'p', id })['yes'];
+    ledger.cancel('early');
+    ledger.do({ op: 'tick' }, 2 * DAY);
+    expect(isCancelled('early')).toBe(false);
+    ledger.do({ op: 'keep cancels', partition: 'p', until: 9 * DAY }, 2 * DAY);
+    ledger.do({ op: 'keep cancels', partition: 'p', until: 5 * DAY }, 2 * DAY);
+    ledger.cancel('kept');
+    ledger.do({ op: 'tick' }, 9 * DAY - 1);
+    expect(isCancelled('kept')).toBe(true);
+    ledger.do({ op: 'tick' }, 9 * DAY);
+    expect(ledger.isEmpty).toBe(true);
+  });
+
+  it('is announced to the nodes as kept', () => {
+    const ledger = new Ledger();
+    const keep = { op: 'keep cancels', partition: 'p', until: 9 * DAY } as const;
+    const reply = ledger.do(keep);
+    expect(ledger.state.changeOf(keep, reply)).toEqual({
+      kind: 'keep cancels',
+      partition: 'p',
+      until: 9 * DAY,
+    });
+    expect(ledger.state.standing().cancelsKept).toEqual([['p', 9 * DAY]]);
+  });
+});
+
 describe('a cancelled job', () => {
   it('leaves the turn to others, though it was about to be handed in', () => {
     const ledger = new Ledger();

@@ -1,4 +1,5 @@
 // A ledger's state: which keys are held, who waits, what was sent. Pure: the same operations give the same state anywhere.
+import { secondsUntil } from '../job/delays';
 import type { DispatchRoute } from '../ledger-transport';
 import type {
   Cancelled,
@@ -15,7 +16,7 @@ import type { Line } from './state/partition-state';
 import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import { Sessions } from './state/sessions';
 
-/** Cancels that never meet their job, and jobs that never turn up again, go after a day. */
+/** Cancels that never meet their job (and are not said to be kept for longer), and jobs that never turn up again, go after a day. */
 const KEPT_MS = 24 * 60 * 60 * 1_000;
 /** Longer than any request can take: what it may ask twice is remembered until then. */
 const SILENT_MS = 10 * 60 * 1_000;
@@ -54,6 +55,8 @@ export class LedgerState {
   lastDispatch = 0;
   lastFence = 0;
   lastPlace = 0;
+  /** Until when the ledger was surely kept, in ms since the epoch; 0: it is new. */
+  keptAt = 0;
   /** Grows with every cancel and pause that nodes have to know of. */
   standingVersion = 0;
 
@@ -81,6 +84,8 @@ export class LedgerState {
         return this.tidy(operation.partition);
       case 'is cancelled':
         return { yes: this.isCancelled(operation) };
+      case 'keep cancels':
+        return this.keepCancels(operation);
       case 'discard':
         return this.discard(operation);
       case 'pause':
@@ -109,10 +114,10 @@ export class LedgerState {
         this.dispatched(operation.dispatch, context.at);
         return OK;
       case 'dispatch again':
-        this.dispatchAgain(operation.dispatch);
+        this.dispatchAgain(operation.dispatch, context.at);
         return OK;
       case 'dispatch all again':
-        for (const dispatch of [...this.sending.keys()]) this.dispatchAgain(dispatch);
+        for (const dispatch of [...this.sending.keys()]) this.dispatchAgain(dispatch, context.at);
         return OK;
       case 'missing':
         this.miss(operation, context.at);
@@ -151,6 +156,20 @@ export class LedgerState {
     }
   }
 
+  /**
+   * Somebody keeps the ledger again. If nobody did for want of a broker, what was on its way then comes later by that: the
+   * broker's own clock stood still.
+   */
+  wasUnkeptUntil(at: number): void {
+    const { keptAt } = this;
+    this.keptAt = Math.max(keptAt, at);
+    if (keptAt === 0 || at <= keptAt) return;
+    for (const { queued } of this.partitions.values()) {
+      for (const jobs of queued.values())
+        for (const job of jobs) if (job.since > keptAt) job.since += at - keptAt;
+    }
+  }
+
   /** What every node has to hear of an operation; undefined: nothing. */
   changeOf(operation: Operation, reply: Reply): StandingChange | undefined {
     // It may be anything.
@@ -161,6 +180,8 @@ export class LedgerState {
         return { kind: operation.op, partition: operation.partition, queue: operation.queue };
       case 'met':
         return { kind: 'met', partition: operation.partition, id: operation.id };
+      case 'keep cancels':
+        return { kind: 'keep cancels', partition: operation.partition, until: operation.until };
       case 'cancel': {
         const { partition, id, reason } = operation;
         if (reply['met'] === 'unseen') return { kind: 'cancel', partition, id, reason };
@@ -189,6 +210,9 @@ export class LedgerState {
         ),
       ],
       paused: partitions.flatMap(({ id, paused }) => [...paused].map((queue) => [id, queue] as const)),
+      cancelsKept: partitions.flatMap(({ id, cancelsKeptUntil }) =>
+        cancelsKeptUntil === 0 ? [] : [[id, cancelsKeptUntil] as const],
+      ),
     };
   }
 
@@ -203,8 +227,8 @@ export class LedgerState {
   // --- enqueue
 
   private enqueue(
-    { partition: id, id: jobId, queue, queueKey, executionKey, body }: Operation & { op: 'enqueue' },
-    { text, maxWaitingJobs }: OperationContext,
+    { partition: id, id: jobId, queue, queueKey, executionKey, body, runAt }: Operation & { op: 'enqueue' },
+    { at, text, maxWaitingJobs }: OperationContext,
   ): EnqueueReply {
     const bytes = text(body);
     const partition = this.partition(id);
@@ -214,12 +238,17 @@ export class LedgerState {
     const holder = queueKey === undefined ? undefined : partition.queueKeys.get(queueKey);
     if (holder !== undefined) return { duplicate: holder.id };
     const cancel = partition.cancelled.get(jobId);
+    const isDelayed = runAt !== undefined && secondsUntil(runAt, at) > 0;
+    // What is not due yet has no turn, nor has what won't run.
     const line =
-      executionKey === undefined || cancel !== undefined ? undefined : partition.lineOf(executionKey);
+      executionKey === undefined || cancel !== undefined || isDelayed
+        ? undefined
+        : partition.lineOf(executionKey);
     if (line?.holder !== undefined && this.waitingCount >= maxWaitingJobs) return { full: maxWaitingJobs };
 
     const job = new KeyedJob(partition, jobId, queue, queueKey, line?.key ?? executionKey, ++this.lastPlace);
     job.body = bytes;
+    job.runAt = runAt;
     if (cancel !== undefined) {
       // The cancel was there before the job, which won't run, and is used up by it.
       job.cancelReason = cancel.reason;
@@ -229,7 +258,7 @@ export class LedgerState {
     partition.jobs.set(jobId, job);
     this.takeQueueKey(job);
     if (line === undefined) {
-      this.send(job, NORMAL);
+      this.send(job, cancel === undefined ? this.routeUntilDue(job, at) : NORMAL);
     } else if (line.holder === undefined) {
       line.holder = job;
       this.send(job, NORMAL);
@@ -287,6 +316,12 @@ export class LedgerState {
 
   // --- out to the broker
 
+  /** By the delay that is left; when it is due, to its queue. */
+  private routeUntilDue({ runAt }: KeyedJob, at: number): DispatchRoute {
+    const seconds = runAt === undefined ? 0 : secondsUntil(runAt, at);
+    return seconds === 0 ? NORMAL : { kind: 'delay', seconds };
+  }
+
   private send(job: KeyedJob, route: DispatchRoute): void {
     job.partition.removeQueued(job);
     job.phase = 'dispatching';
@@ -304,15 +339,15 @@ export class LedgerState {
     job.body = undefined;
     if (job.route?.kind === 'bury') return;
     job.phase = 'queued';
-    job.since = job.route?.kind === 'retry' ? at + job.route.afterSeconds * 1_000 : at;
+    job.since = at + secondsOnTheWay(job.route) * 1_000;
     job.partition.addQueued(job);
   }
 
-  private dispatchAgain(dispatch: number): void {
+  private dispatchAgain(dispatch: number, at: number): void {
     const job = this.sending.get(dispatch);
     if (job === undefined) return;
     this.sending.delete(dispatch);
-    this.send(job, job.route ?? NORMAL);
+    this.send(job, job.route?.kind === 'delay' ? this.routeUntilDue(job, at) : (job.route ?? NORMAL));
   }
 
   // --- run
@@ -591,7 +626,9 @@ export class LedgerState {
         ? job.phase
         : job.route?.kind === 'retry'
           ? 'retrying'
-          : 'queued';
+          : job.route?.kind === 'delay' && (job.runAt ?? 0) > at
+            ? 'delayed'
+            : 'queued';
     if (job.cancelReason !== undefined) return { met };
     job.cancelReason = reason;
     // Who runs keeps its keys until it has stopped; the others won't run any more.
@@ -605,6 +642,13 @@ export class LedgerState {
       this.passOn(job);
     }
     return { met };
+  }
+
+  private keepCancels({ partition: id, until }: Operation & { op: 'keep cancels' }): Reply {
+    const partition = this.partition(id);
+    partition.cancelsKeptUntil = Math.max(partition.cancelsKeptUntil, until);
+    this.standingVersion++;
+    return OK;
   }
 
   private isCancelled({ partition: id, id: jobId }: { partition: string; id: string }): boolean {
@@ -681,8 +725,9 @@ export class LedgerState {
       this.forget(job);
     }
     for (const partition of [...this.partitions.values()]) {
+      if (partition.cancelsKeptUntil <= at) partition.cancelsKeptUntil = 0;
       for (const [id, cancel] of partition.cancelled) {
-        if (cancel.at > at - KEPT_MS) break;
+        if (cancel.at > at - KEPT_MS || partition.cancelsKeptUntil > 0) break;
         partition.cancelled.delete(id);
       }
       this.tidy(partition.id);
@@ -716,6 +761,18 @@ export class LedgerState {
     this.giveTurn(line);
     if (line.isEmpty) partition.lines.delete(key);
     return this.describe(job);
+  }
+}
+
+/** How long it takes until a job is in its queue. */
+function secondsOnTheWay(route: DispatchRoute | undefined): number {
+  switch (route?.kind) {
+    case 'retry':
+      return route.afterSeconds;
+    case 'delay':
+      return route.seconds;
+    default:
+      return 0;
   }
 }
 

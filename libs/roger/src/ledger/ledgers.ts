@@ -134,11 +134,12 @@ export class Ledgers implements Mailbox {
   // --- keyed jobs
 
   /** @throws LedgerFullError, LedgerUnavailableError, EnqueueBufferFullError, RogerClosedError */
-  async enqueue({ partition, id, queue, queueKey, executionKey }: Job, body: Buffer): Promise<EnqueueReply> {
+  async enqueue(job: Job, body: Buffer): Promise<EnqueueReply> {
+    const { partition, id, queue, queueKey, executionKey, runAt } = job;
     const text = body.toString('latin1');
     const { reply } = await this.ask(
       partition,
-      (add) => ({ op: 'enqueue', partition, id, queue, queueKey, executionKey, body: add(text) }),
+      (add) => ({ op: 'enqueue', partition, id, queue, queueKey, executionKey, runAt, body: add(text) }),
       body.length,
     );
     const { duplicate, full } = reply as EnqueueReply;
@@ -234,6 +235,11 @@ export class Ledgers implements Mailbox {
     const { reply } = await this.ask(partition, () => ({ op: 'cancel', partition, id, reason }));
     const { met, missing, isRunning } = reply as Partial<CancelAnswer> & { isRunning?: boolean };
     return { met: isRunning === true ? 'running' : (met ?? 'unseen'), missing: missing ?? [] };
+  }
+
+  /** No cancel of the partition is forgotten until then, in ms since the epoch. @throws LedgerUnavailableError, RogerClosedError */
+  async keepCancels(partition: string, until: number): Promise<void> {
+    await this.ask(partition, () => ({ op: 'keep cancels', partition, until }));
   }
 
   /** @returns the nodes that did not say that they have heard. */

@@ -27,7 +27,7 @@ class Log {
   }
 
   claim(by: string): void {
-    this.write({ kind: 'claim', by, stateId: `state of ${by}`, at: 0 });
+    this.write({ kind: 'claim', by, stateId: `state of ${by}`, at: 1 });
   }
 
   ask(
@@ -339,4 +339,25 @@ describe('the requests of a session', () => {
     expect(idsIn(successor())).toEqual(['j1', 'j2', 'j3']);
     expect(encodeState(successor().state)).toEqual(encodeState(log.reader.state));
   });
+});
+
+test('a claim moves what is on its way by the time for which nobody kept the ledger, with and without a snapshot', () => {
+  const log = new Log();
+  const requests = (by: string, at: number, own: readonly Operation[], part?: Buffer): void => {
+    log.write({ kind: 'requests', by, at, maxWaitingJobs: 10, own }, part === undefined ? [] : [part]);
+  };
+  log.write({ kind: 'claim', by: 'one', stateId: 's', at: 1_000 });
+  const later: Operation = { ...(enqueue('later') as Operation & { op: 'enqueue' }), runAt: 61_000 };
+  const head: RequestHead = { node: 'n', session: 's', low: 1, operations: [[1, later]] };
+  requests('one', 1_000, [], encodeFrame(head, ['body']));
+  requests('one', 2_000, [{ op: 'dispatched', dispatch: 1 }]);
+  const restored = log.newReader('other');
+  for (const [index, part] of [...partsOf(log.reader.state)].entries()) {
+    restored.read(encodeFrame({ kind: 'snapshot', by: 'one', first: index === 0 }, [part]));
+  }
+  const claim = encodeFrame({ kind: 'claim', by: 'two', stateId: 's2', at: 42_000 });
+  for (const reader of [log.reader, restored]) {
+    reader.read(claim);
+    expect(reader.state.partitions.get('p')?.jobs.get('later')?.since).toBe(102_000);
+  }
 });

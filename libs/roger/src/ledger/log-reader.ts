@@ -73,6 +73,7 @@ export class LogReader {
     if (head.kind === 'claim') {
       this.claimant = head.by;
       this.snapshot = undefined;
+      this.state.wasUnkeptUntil(head.at);
       if (this.state.id === '') this.state.beginAnew(head.stateId, head.at);
       return { kind: 'claim', by: head.by };
     }
@@ -83,6 +84,7 @@ export class LogReader {
     for (let index = 0; index < record.count; index++)
       this.carryOutRequest(record.part(index), head, onApplied);
     for (const operation of head.own) this.carryOutOwn(operation, head);
+    this.state.keptAt = Math.max(this.state.keptAt, head.at);
     return { kind: 'requests', by: head.by };
   }
 

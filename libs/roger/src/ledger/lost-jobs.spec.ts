@@ -43,6 +43,34 @@ test.each([
   expect(await lost.look(state, 60_000)).toEqual([]);
 });
 
+test('a delayed job is none before it is due, and a while after', async () => {
+  const state = new LedgerState({ dispatch: () => undefined });
+  const context = { at: 0, maxWaitingJobs: 10, text: () => '{}', addPart: () => 0 };
+  const job = { partition: 'acme', id: 'a', queue: 'mail', queueKey: 'k', body: 0, runAt: 3_600_000 };
+  state.apply({ op: 'enqueue', ...job }, context);
+  state.apply({ op: 'dispatched', dispatch: 1 }, context);
+  const lost = lostJobs(0);
+  await lost.look(state, 3_600_000);
+  expect(await lost.look(state, 3_630_000)).toEqual([]);
+  await lost.look(state, 3_650_000);
+  expect(await lost.look(state, 3_660_000)).toEqual([MISSING]);
+});
+
+test('a delayed job may come as much later as nobody kept the ledger, for the broker may have been away', async () => {
+  const state = new LedgerState({ dispatch: () => undefined });
+  const context = { at: 0, maxWaitingJobs: 10, text: () => '{}', addPart: () => 0 };
+  const job = { partition: 'acme', id: 'a', queue: 'mail', queueKey: 'k', body: 0, runAt: 3_600_000 };
+  state.apply({ op: 'enqueue', ...job }, context);
+  state.apply({ op: 'dispatched', dispatch: 1 }, context);
+  state.keptAt = 1_000_000;
+  state.wasUnkeptUntil(3_000_000);
+  const lost = lostJobs(0);
+  await lost.look(state, 5_600_000);
+  expect(await lost.look(state, 5_630_000)).toEqual([]);
+  await lost.look(state, 5_650_000);
+  expect(await lost.look(state, 5_660_000)).toEqual([MISSING]);
+});
+
 test('nor one of a paused queue, or one that was claimed meanwhile', async () => {
   const lost = lostJobs(0);
   const state = stateWithQueued(0);

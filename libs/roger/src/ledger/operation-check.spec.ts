@@ -14,6 +14,8 @@ const GOOD: Record<string, unknown>[] = [
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'done' } },
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'cancelled' } },
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'release' } },
+  { op: 'enqueue', ...JOB, queue: 'q', body: 0, runAt: 1_790_000_000_000 },
+  { op: 'keep cancels', partition: 'p', until: 1_790_000_000_000 },
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'retry', afterSeconds: 3, body: 0 } },
   { op: 'settle', ...JOB, fence: 1, outcome: { kind: 'bury', reason: { type: 'E', message: 'm' }, body: 0 } },
   { op: 'bid farewell', ...JOB, ...TOKEN },
@@ -39,7 +41,7 @@ describe('an operation', () => {
 
   it.each(GOOD)('is refused when a field is missing or of another type: $op', (operation) => {
     for (const field of Object.keys(operation)) {
-      const isOptional = field === 'queueKey' || field === 'executionKey';
+      const isOptional = ['queueKey', 'executionKey', 'runAt'].includes(field);
       expect(isOperation({ ...operation, [field]: undefined })).toBe(isOptional);
       expect(isOperation({ ...operation, [field]: null })).toBe(false);
       expect(isOperation({ ...operation, [field]: [] })).toBe(false);

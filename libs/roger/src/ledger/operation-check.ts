@@ -13,7 +13,7 @@ const KEY = { partition: 'text', key: 'text' } as const;
 /** The fields of each operation that a node may ask for; those that only a keeper logs are not among them. */
 const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[]>(
   Object.entries({
-    enqueue: { ...JOB, ...KEYS, body: 'count' },
+    enqueue: { ...JOB, ...KEYS, body: 'count', runAt: 'count?' },
     claim: { ...JOB, ...TOKEN, ...HOLDER, chain: 'count' },
     adopt: { ...JOB, ...KEYS, ...TOKEN, ...HOLDER },
     park: { ...JOB, ...TOKEN, body: 'count' },
@@ -22,6 +22,7 @@ const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[
     cancel: { ...JOB, reason: 'text' },
     met: JOB,
     'is cancelled': JOB,
+    'keep cancels': { partition: 'text', until: 'count' },
     discard: { ...JOB, ...TOKEN },
     pause: QUEUE,
     resume: QUEUE,

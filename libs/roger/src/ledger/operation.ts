@@ -42,7 +42,8 @@ export type LedgerOutcome =
   | { readonly kind: 'release' };
 
 export type Operation =
-  | (OfJob & JobKeys & { readonly op: 'enqueue'; readonly body: number })
+  /** `runAt`: it is due then, in ms since the epoch, and not at once. */
+  | (OfJob & JobKeys & { readonly op: 'enqueue'; readonly body: number; readonly runAt?: number | undefined })
   /** Asks for the right to run a job that was delivered, and, with `chain` above 1, the next ones of its execution key. */
   | (OfJob & DispatchToken & Holder & { readonly op: 'claim'; readonly chain: number })
   /** The same for a job of a ledger's state that is gone: it is taken in. */
@@ -56,6 +57,8 @@ export type Operation =
   /** A cancelled job without keys was met and ended. */
   | (OfJob & { readonly op: 'met' })
   | (OfJob & { readonly op: 'is cancelled' })
+  /** The cancels of a partition may meet their jobs until then, in ms since the epoch. */
+  | { readonly op: 'keep cancels'; readonly partition: string; readonly until: number }
   /** The message of a job has been removed from its queue. */
   | (OfJob & DispatchToken & { readonly op: 'discard' })
   | (OfQueue & { readonly op: 'pause' })
@@ -82,6 +85,8 @@ export type CancelMet =
   | 'waiting'
   /** In its queue, or with a worker that has not begun it. */
   | 'queued'
+  /** On its way, for it is not due yet. */
+  | 'delayed'
   /** Between two attempts. */
   | 'retrying'
   | 'running'
@@ -118,6 +123,8 @@ export interface Standing {
   readonly version: number;
   readonly cancelled: readonly Cancelled[];
   readonly paused: readonly (readonly [partition: string, queue: string])[];
+  /** Partitions whose cancels are kept for longer than usual, in ms since the epoch. Left out by older versions. */
+  readonly cancelsKept?: readonly (readonly [partition: string, until: number])[];
 }
 
 /** A job that must not begin, or must end. With a fence: the run with this fence, the ledger sees to the others. */
@@ -128,6 +135,7 @@ export type StandingChange =
   | (OfJob & { readonly kind: 'cancel'; readonly reason: string; readonly fence?: number })
   /** The cancelled job was met and ended. */
   | (OfJob & { readonly kind: 'met' })
+  | { readonly kind: 'keep cancels'; readonly partition: string; readonly until: number }
   | (OfQueue & { readonly kind: 'pause' })
   | (OfQueue & { readonly kind: 'resume' });
 

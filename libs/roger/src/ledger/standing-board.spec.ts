@@ -1,4 +1,5 @@
 // A node knows what was cancelled and paused, in whatever order it hears of it.
+import { performance } from 'node:perf_hooks';
 import type { StandingListener } from './standing-board';
 import { StandingBoard } from './standing-board';
 
@@ -104,5 +105,35 @@ describe('a board', () => {
     board.forget('p', 'j');
     expect(board.cancelReason('p', 'j')).toBeUndefined();
     expect(board.cancelReason('p', 'j', 3)).toBe('b');
+  });
+
+  it('forgets a cancel after a day, but not one that is to be kept', () => {
+    const HOUR = 60 * 60 * 1_000;
+    const [began, date] = [performance.now(), Date.now()];
+    let passedMs = 0;
+    jest.spyOn(performance, 'now').mockImplementation(() => began + passedMs);
+    jest.spyOn(Date, 'now').mockImplementation(() => date + passedMs);
+    try {
+      const cancelled = [
+        ['kept', 'j', 'enough'],
+        ['p', 'j', 'enough'],
+      ] as const;
+      const cancelsKept = [['kept', Date.now() + 99 * HOUR]] as const;
+      board.replace({ state: 's', version: 1, cancelled, paused: [], cancelsKept });
+      passedMs += 26 * HOUR;
+      board.expire();
+      expect(board.cancelReason('p', 'j')).toBeUndefined();
+      expect(board.cancelReason('kept', 'j')).toBe('enough');
+      const longer = { kind: 'keep cancels', partition: 'kept', until: Date.now() + 200 * HOUR } as const;
+      board.apply({ state: 's', version: 2 }, longer);
+      passedMs += 150 * HOUR;
+      board.expire();
+      expect(board.cancelReason('kept', 'j')).toBe('enough');
+      passedMs += 60 * HOUR;
+      board.expire();
+      expect(board.cancelReason('kept', 'j')).toBeUndefined();
+    } finally {
+      jest.restoreAllMocks();
+    }
   });
 });

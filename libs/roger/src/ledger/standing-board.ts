@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Standing, StandingChange } from './operation';
 
-/** A cancel that never meets its job is forgotten after a day; a little later than by the ledger. */
+/** A cancel that never meets its job is forgotten after a day, if it is not said to be kept; a little later than by the ledger. */
 const KEPT_MS = 25 * 60 * 60 * 1_000;
 
 const RECENT = 10_000;
@@ -24,6 +24,8 @@ export interface StandingListener {
 export class StandingBoard {
   private readonly cancelled = new Map<string, { readonly reason: string; readonly at: number }>();
   private readonly paused = new Set<string>();
+  /** Until when no cancel of a partition is forgotten, in ms since the epoch. */
+  private readonly cancelsKept = new Map<string, number>();
   private current = false;
   /** What came lately: a standing that is fetched may be older. */
   private recent: { readonly at: StandingVersion; readonly change: StandingChange }[] = [];
@@ -53,10 +55,12 @@ export class StandingBoard {
   }
 
   /** The whole standing, as it was at its version; changes that came later are kept. */
-  replace({ state, version, cancelled, paused }: Standing): void {
+  replace({ state, version, cancelled, paused, cancelsKept = [] }: Standing): void {
     const pausedBefore = [...this.paused];
     this.cancelled.clear();
     this.paused.clear();
+    this.cancelsKept.clear();
+    for (const [partition, until] of cancelsKept) this.cancelsKept.set(partition, until);
     for (const [partition, id, reason, fence] of cancelled)
       this.noteCancel(keyOf(partition, id, fence), reason);
     for (const [partition, queue] of paused) this.paused.add(`${partition} ${queue}`);
@@ -84,6 +88,7 @@ export class StandingBoard {
       case 'cancel':
         return this.listener.onCancel(change.partition, change.id, change.reason, change.fence);
       case 'met':
+      case 'keep cancels':
         return false;
       default:
         this.listener.onPauseChange(change.partition, change.queue);
@@ -100,8 +105,15 @@ export class StandingBoard {
     const since = performance.now() - KEPT_MS;
     for (const [key, { at }] of this.cancelled) {
       if (at > since) return;
+      if (this.isKept(key)) continue;
       this.cancelled.delete(key);
     }
+  }
+
+  private isKept(key: string): boolean {
+    if (this.cancelsKept.size === 0) return false;
+    const [partition = ''] = key.split(' ');
+    return (this.cancelsKept.get(partition) ?? 0) > Date.now();
   }
 
   /** They are in the order of their times. */
@@ -118,6 +130,9 @@ export class StandingBoard {
         return;
       case 'met':
         this.cancelled.delete(keyOf(partition, change.id));
+        return;
+      case 'keep cancels':
+        this.cancelsKept.set(partition, Math.max(this.cancelsKept.get(partition) ?? 0, change.until));
         return;
       case 'pause':
         this.paused.add(`${partition} ${change.queue}`);

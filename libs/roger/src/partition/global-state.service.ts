@@ -10,7 +10,7 @@ import type { Transport } from '../transport';
 /** What a cancel came to. */
 export interface CancelResult {
   /**
-   * Where it met the job: `waiting` in line for its execution key, `queued`, `retrying` (between two attempts),
+   * Where it met the job: `waiting` in line for its execution key, `queued`, `delayed` (not due yet), `retrying` (between two attempts),
    * `running` (or granted to a worker, to be run next), or `unseen`: a job without keys that doesn't run at the moment,
    * or none at all.
    */

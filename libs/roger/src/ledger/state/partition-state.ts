@@ -30,6 +30,8 @@ export class KeyedJob {
   cancelReason: string | undefined;
   /** When the broker took it over, or will have it in its queue again; in ms since the epoch. */
   since = 0;
+  /** When it is due, in ms since the epoch; undefined: it was due at once. */
+  runAt: number | undefined;
   /** Its neighbours in line. */
   previous: KeyedJob | undefined;
   next: KeyedJob | undefined;
@@ -137,6 +139,8 @@ export class PartitionState {
   /** By execution key; only those with a holder. */
   readonly lines = new Map<string, Line>();
   readonly cancelled = new Map<string, Cancel>();
+  /** Until when no cancel is forgotten, in ms since the epoch; 0: each goes after a day. */
+  cancelsKeptUntil = 0;
   readonly paused = new Set<string>();
   /** The jobs that the broker has, by queue, those of the longest standing first. */
   readonly queued = new Map<string, Set<KeyedJob>>();
@@ -144,7 +148,12 @@ export class PartitionState {
   constructor(readonly id: string) {}
 
   get isEmpty(): boolean {
-    return this.jobs.size === 0 && this.cancelled.size === 0 && this.paused.size === 0;
+    return (
+      this.jobs.size === 0 &&
+      this.cancelled.size === 0 &&
+      this.cancelsKeptUntil === 0 &&
+      this.paused.size === 0
+    );
   }
 
   lineOf(key: string): Line {

@@ -10,7 +10,7 @@ import type { BuriedJob } from './stored-job';
 /** The bounds of a {@link MemoryBroker}: what a process may keep in memory. */
 export interface MemoryBrokerOptions {
   /**
-   * How many jobs a queue holds at most: those that wait, those being run, and those that will be retried. Beyond it
+   * How many jobs a queue holds at most: those that wait, those being run, delayed ones, and those that will be retried. Beyond it
    * `enqueue` throws {@link QueueFullError}; a retry is never refused.
    * @default 100_000
    */

@@ -23,7 +23,7 @@ export class MemoryQueue {
   private readonly normal = new MemoryLane();
   private express: MemoryLane | undefined;
   private readonly graves = new Denque<BuriedJob>();
-  /** Jobs that wait, are delivered, or will be retried. */
+  /** Jobs that wait, are delivered, will be retried, or are delayed. */
   private held = 0;
 
   constructor(
@@ -42,12 +42,13 @@ export class MemoryQueue {
   }
 
   /** @throws QueueFullError */
-  put(id: string, body: Buffer): void {
+  put(id: string, body: Buffer, afterSeconds = 0): void {
     if (this.held >= this.limits.maxJobs) {
       throw new QueueFullError(this.address.partition, this.address.queue);
     }
     this.held++;
-    this.normal.append(id, body);
+    if (afterSeconds > 0) this.appendAfter(afterSeconds, id, body);
+    else this.normal.append(id, body);
   }
 
   /** Puts a job where its ledger sends it. It was accepted before, so that it is never refused. */
@@ -61,6 +62,10 @@ export class MemoryQueue {
       case 'retry':
         this.held++;
         this.appendAfter(route.afterSeconds, id, body);
+        return;
+      case 'delay':
+        this.held++;
+        this.appendAfter(route.seconds, id, body);
         return;
       case 'bury':
         this.bury({ body, id, reason: route.reason }, log);

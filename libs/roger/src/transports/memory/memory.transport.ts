@@ -60,7 +60,7 @@ export class MemoryTransport implements Transport {
 
   publish(job: OutgoingJob): Promise<void> {
     return this.promise(() => {
-      this.existing(job).put(job.id, job.body);
+      this.existing(job).put(job.id, job.body, job.afterSeconds);
     });
   }
 

@@ -1,9 +1,9 @@
-// Waits until jobs that are to be retried come back.
+// Waits until jobs that are to be retried come back, and delayed ones are due.
 
 /** What setTimeout takes at most; a longer wait would end at once. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** One timer per waiting retry. They keep the process alive only while somebody is there who could run the jobs. */
+/** One timer per job that waits. They keep the process alive only while somebody is there who could run the jobs. */
 export class RetryTimers {
   private readonly pending = new Set<NodeJS.Timeout>();
   private keepsProcessAlive = false;

@@ -5,6 +5,11 @@ import type { QueueLane } from '../../transport';
 /** The default exchange routes a message straight to the queue that its routing key names. */
 export const DEFAULT_EXCHANGE = '';
 
+/** The header that tells whether a message spends the time of a delay level. */
+export function levelHeader(level: number): string {
+  return `delay-${level}`;
+}
+
 /** Names under an optional namespace, so that several apps or stages can share a vhost. */
 export class BrokerNames {
   private readonly prefix: string;
@@ -13,6 +18,10 @@ export class BrokerNames {
   readonly buriedExchange: string;
   /** The queue that tells of such jobs. */
   readonly buriedNotices: string;
+  /** Where jobs go whose delay is over. */
+  readonly homeExchange: string;
+  /** The exchange and queue of those of them whose queue is not there. */
+  readonly homeless: string;
   /** What all nodes hear. */
   readonly systemExchange: string;
 
@@ -21,6 +30,8 @@ export class BrokerNames {
     this.jobsExchange = `${this.prefix}roger.jobs`;
     this.buriedExchange = `${this.prefix}roger.buried`;
     this.buriedNotices = `${this.buriedExchange}.notices`;
+    this.homeExchange = `${this.prefix}roger.delay.home`;
+    this.homeless = `${this.prefix}roger.delay.homeless`;
     this.systemExchange = `${this.prefix}roger.system`;
   }
 
@@ -43,6 +54,11 @@ export class BrokerNames {
   /** The name of a retry level's exchange and of its queue. */
   retryLevel(seconds: number): string {
     return `${this.prefix}roger.retry.${seconds}`;
+  }
+
+  /** The name of a delay level's exchange and of its queue. */
+  delayLevel(level: number): string {
+    return `${this.prefix}roger.delay.${level}`;
   }
 
   /** The queue of a node's mail. */

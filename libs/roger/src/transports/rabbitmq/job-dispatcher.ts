@@ -1,11 +1,12 @@
 // Publishes the jobs that ledgers send: each once, for whether to repeat a doubtful one is not decided here.
 import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
 import Denque from 'denque';
+import { longestLevelOf } from '../../job/delays';
 import { RogerClosedError } from '../../job/errors';
-import type { DispatchedJob } from '../../ledger-transport';
+import type { DispatchedJob, DispatchRoute } from '../../ledger-transport';
 import { DispatchDoubtfulError } from '../../ledger-transport';
 import { makeRoom } from './buried-room';
-import { buriedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
+import { buriedMessage, delayedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { NACKED, RefusedError, UnroutableError } from './publisher';
 import type { LedgerParts } from './ledger-parts';
@@ -61,9 +62,7 @@ export class JobDispatcher {
   async dispatch(job: DispatchedJob): Promise<void> {
     const message = this.messageOf(job);
     const { route } = job;
-    if (route.kind === 'retry' && !this.parts.topology.isRetryLevelDeclared(route.afterSeconds)) {
-      await this.declareTarget(job);
-    }
+    await this.findTarget(route);
     try {
       await this.publish(message);
     } catch (error) {
@@ -188,8 +187,20 @@ export class JobDispatcher {
         return expressMessage(names, job);
       case 'retry':
         return retryMessage(names, job, job.route.afterSeconds);
+      case 'delay':
+        return delayedMessage(names, job, job.route.seconds);
       case 'bury':
         return buriedMessage(names, job, job.id, job.body, job.route.reason);
+    }
+  }
+
+  /** Levels are made when first needed. */
+  private async findTarget(route: DispatchRoute): Promise<void> {
+    const { topology } = this.parts;
+    if (route.kind === 'retry' && !topology.isRetryLevelDeclared(route.afterSeconds)) {
+      await topology.declareRetryLevel(await this.connected(), route.afterSeconds);
+    } else if (route.kind === 'delay' && !topology.isDelayLevelDeclared(longestLevelOf(route.seconds))) {
+      await topology.ensureDelayLevels(await this.connected(), longestLevelOf(route.seconds));
     }
   }
 
@@ -197,6 +208,8 @@ export class JobDispatcher {
     const { topology } = this.parts;
     const model = await this.connected();
     if (job.route.kind === 'retry') await topology.declareRetryLevel(model, job.route.afterSeconds);
+    else if (job.route.kind === 'delay')
+      await topology.declareDelayLevels(model, longestLevelOf(job.route.seconds));
     else await topology.declareQueue(model, job);
     if (job.route.kind === 'express') await topology.declareQueue(model, job, 'express');
   }

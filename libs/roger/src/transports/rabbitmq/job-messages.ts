@@ -1,10 +1,11 @@
 // What a job is as a message, for each place that it can go to.
 import { randomUUID } from 'node:crypto';
+import { hasLevel, longestLevelOf } from '../../job/delays';
 import { CONTENT_TYPE } from '../../job/job-codec';
 import type { QueueAddress } from '../../job/names';
 import type { BuriedReason, OutgoingJob } from '../../transport';
 import type { BrokerNames } from './broker-names';
-import { DEFAULT_EXCHANGE } from './broker-names';
+import { DEFAULT_EXCHANGE, levelHeader } from './broker-names';
 import type { BrokerMessage } from './publisher';
 
 /** How often a job had been delivered as another message: the broker counts for one message only. */
@@ -33,6 +34,17 @@ export function retryMessage(
 ): BrokerMessage {
   const message = messageOf(job, names.retryLevel(afterSeconds), names.queue(job));
   return deliveries === undefined ? message : { ...message, headers: { [DELIVERIES_HEADER]: deliveries } };
+}
+
+/**
+ * To its queue, by delay levels. The headers tell each level, from the longest on, whether it is the message's; its routing
+ * key leads it home all the way.
+ */
+export function delayedMessage(names: BrokerNames, job: OutgoingJob, seconds: number): BrokerMessage {
+  const longest = longestLevelOf(seconds);
+  const headers: Record<string, boolean> = {};
+  for (let level = longest; level >= 0; level--) headers[levelHeader(level)] = hasLevel(seconds, level);
+  return { ...messageOf(job, names.delayLevel(longest), names.queue(job)), headers };
 }
 
 /** To the buried; without an id it is no job that could be read. */

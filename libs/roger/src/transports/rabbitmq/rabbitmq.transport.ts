@@ -22,6 +22,7 @@ import type {
 import { BrokerConnection } from './broker-connection';
 import { BrokerNames } from './broker-names';
 import type { RabbitmqConnectionOptions } from './connection-options';
+import { DelayedPublisher } from './delayed-publisher';
 import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
@@ -52,6 +53,7 @@ export class RabbitmqTransport implements Transport {
   private readonly publishing: BrokerConnection;
   private readonly consuming: BrokerConnection;
   private readonly publisher: Publisher;
+  private readonly delays: DelayedPublisher;
   private readonly subscriptions = new Set<RabbitmqSubscription>();
   private isOpen = false;
   private isConsuming = false;
@@ -71,6 +73,15 @@ export class RabbitmqTransport implements Transport {
       log,
       (connection) => this.topology.redeclare(connection),
     );
+    this.delays = new DelayedPublisher({
+      names: this.names,
+      topology: this.topology,
+      publisher: this.publisher,
+      connection: this.publishing,
+      enqueueTimeoutMs: options.enqueueTimeoutMs,
+      maxBufferedBytes: options.maxBufferedBytes,
+      onControlConnection: (task) => this.inTime(answered(task(this.controlConnection()))),
+    });
     this.ledgers = new RabbitmqLedgerTransport({
       connection: options.connection,
       timeoutMs: options.enqueueTimeoutMs,
@@ -104,6 +115,8 @@ export class RabbitmqTransport implements Transport {
 
   publish(job: OutgoingJob, whenFull: WhenFull = 'refuse'): Promise<void> {
     this.open();
+    const { afterSeconds = 0 } = job;
+    if (afterSeconds > 0) return this.delays.publish(job, afterSeconds, whenFull);
     const message = queuedMessage(this.names, job);
     return this.publisher.publish(message, whenFull, (error) =>
       this.publishAgain(job, message, error, whenFull),

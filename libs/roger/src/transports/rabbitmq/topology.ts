@@ -1,5 +1,6 @@
 // Declares Roger's queues and exchanges on the broker, each target before what points to it.
 import type { Channel, ChannelModel } from 'amqplib';
+import { secondsOfLevel } from '../../job/delays';
 import {
   BrokerRefusedError,
   LedgerShardsMismatchError,
@@ -9,6 +10,7 @@ import {
 import type { QueueAddress } from '../../job/names';
 import type { QueueLane } from '../../transport';
 import type { BrokerNames } from './broker-names';
+import { levelHeader } from './broker-names';
 
 /** Where the limit must not bite: RabbitMQ 4 puts 20 on queues that say nothing, and 3.10 takes no "unlimited". */
 const PRACTICALLY_UNLIMITED_DELIVERIES = 1_000_000_000;
@@ -16,6 +18,8 @@ const PRACTICALLY_UNLIMITED_DELIVERIES = 1_000_000_000;
 const REQUEST_TTL_MS = 30_000;
 /** Notices of buried jobs that nobody takes; the jobs themselves are kept elsewhere. */
 const MAX_NOTICES = 100_000;
+/** A queue that was deleted is there again within this, if anybody serves it. */
+const HOMELESS_SECONDS = 10;
 const PRECONDITION_FAILED = 406;
 export const ACCESS_REFUSED = 403;
 export const NOT_FOUND = 404;
@@ -33,6 +37,8 @@ export interface TopologyOptions {
 export class Topology {
   private readonly queues = new Map<string, { readonly address: QueueAddress; readonly lane: QueueLane }>();
   private readonly retryLevels = new Set<number>();
+  /** All levels up to this one are there; -1: none is known to be. */
+  private longestDelayLevel = -1;
   /** By connection: what waits on one that is half-open must not hold up another. */
   private readonly underWay = new WeakMap<ChannelModel, Map<string, Promise<unknown>>>();
 
@@ -65,7 +71,11 @@ export class Topology {
       await this.declareBuried(channel, buried);
       await declareQuorumQueue(channel, name, this.jobArguments(buried));
       // The default exchange leads to an express lane.
-      if (lane === 'normal') await bind(channel, name, this.names.jobsExchange, name);
+      if (lane === 'normal') {
+        await bind(channel, name, this.names.jobsExchange, name);
+        await this.declareHomeExchange(channel);
+        await bind(channel, name, this.names.homeExchange, name);
+      }
     });
     this.queues.set(name, { address, lane });
   }
@@ -182,12 +192,71 @@ export class Topology {
     const name = this.names.retryLevel(seconds);
     await withChannel(connection, async (channel) => {
       await this.declareJobsExchange(channel);
-      await declareQuorumQueue(channel, name, this.retryArguments(seconds));
+      await declareQuorumQueue(channel, name, this.passingOnArguments(seconds, this.names.jobsExchange));
       // An exchange before the queue lets a message keep the routing key that leads it home when its time is over.
       await declareExchange(channel, name, 'fanout');
       await channel.bindQueue(name, name, '');
     });
     this.retryLevels.add(seconds);
+  }
+
+  isDelayLevelDeclared(level: number): boolean {
+    return level <= this.longestDelayLevel;
+  }
+
+  /** Makes sure of a level and all shorter ones, which are there if it is. @throws TopologyMismatchError, BrokerRefusedError */
+  ensureDelayLevels(connection: ChannelModel, longest: number): Promise<void> {
+    return this.once(connection, `look for delay level ${longest}`, async () => {
+      try {
+        // Whoever may not declare anything may find what others have declared.
+        await withChannel(connection, (channel) => channel.checkExchange(this.names.delayLevel(longest)));
+      } catch (error) {
+        if (replyCode(error) !== NOT_FOUND) throw error;
+        await this.declareDelayLevels(connection, longest);
+      }
+      this.longestDelayLevel = Math.max(this.longestDelayLevel, longest);
+    });
+  }
+
+  /** Declares a level and all shorter ones. @throws TopologyMismatchError, BrokerRefusedError */
+  declareDelayLevels(connection: ChannelModel, longest: number): Promise<void> {
+    return this.once(connection, `declare delay level ${longest}`, () =>
+      withChannel(connection, async (channel) => {
+        await this.declareJobsExchange(channel);
+        await this.declareHomeless(channel);
+        await this.declareHomeExchange(channel);
+        for (let level = 0; level <= longest; level++) await this.declareDelayLevel(channel, level);
+        this.longestDelayLevel = Math.max(this.longestDelayLevel, longest);
+      }),
+    );
+  }
+
+  /**
+   * A message spends the time of a level or passes it by, as its header says. Its queue comes before its exchange: who
+   * finds the exchange relies on all that is behind it.
+   */
+  private async declareDelayLevel(channel: Channel, level: number): Promise<void> {
+    const { homeExchange } = this.names;
+    const name = this.names.delayLevel(level);
+    const next = level === 0 ? homeExchange : this.names.delayLevel(level - 1);
+    await declareQuorumQueue(channel, name, this.passingOnArguments(secondsOfLevel(level), next));
+    await declareExchange(channel, name, 'headers');
+    const when = (isSpent: boolean) => ({ 'x-match': 'all', [levelHeader(level)]: isSpent });
+    await naming(`the binding of queue ${name}`, channel.bindQueue(name, name, '', when(true)));
+    await naming(`the binding of exchange ${next}`, channel.bindExchange(next, name, '', when(false)));
+  }
+
+  /** Where each queue has its delayed jobs from: apart from the jobs exchange, for it sends on what it can't route. */
+  private declareHomeExchange(channel: Channel): Promise<void> {
+    return declareExchange(channel, this.names.homeExchange, 'direct', this.names.homeless);
+  }
+
+  /** A few jobs whose queue is missing would hold up all that are behind them in their level. */
+  private async declareHomeless(channel: Channel): Promise<void> {
+    const { homeless, jobsExchange } = this.names;
+    await declareQuorumQueue(channel, homeless, this.passingOnArguments(HOMELESS_SECONDS, jobsExchange));
+    await declareExchange(channel, homeless, 'fanout');
+    await bind(channel, homeless, homeless, '');
   }
 
   /**
@@ -221,6 +290,7 @@ export class Topology {
     await withChannel(connection, (channel) => this.declareJobsExchange(channel));
     for (const { address, lane } of this.queues.values()) await this.declareQueue(connection, address, lane);
     for (const seconds of this.retryLevels) await this.declareRetryLevel(connection, seconds);
+    if (this.longestDelayLevel >= 0) await this.declareDelayLevels(connection, this.longestDelayLevel);
   }
 
   /** A thousand jobs that meet the same missing queue ask for it once: each asking takes a channel. */
@@ -258,12 +328,13 @@ export class Topology {
     };
   }
 
-  private retryArguments(seconds: number): Record<string, unknown> {
+  /** Of a queue that keeps each message for so long and then passes it on. */
+  private passingOnArguments(seconds: number, to: string): Record<string, unknown> {
     return {
       'x-queue-type': 'quorum',
       'x-delivery-limit': PRACTICALLY_UNLIMITED_DELIVERIES,
       'x-message-ttl': seconds * 1000,
-      'x-dead-letter-exchange': this.names.jobsExchange,
+      'x-dead-letter-exchange': to,
       'x-dead-letter-strategy': 'at-least-once',
       'x-overflow': 'reject-publish',
     };
@@ -301,8 +372,14 @@ export function replyCode(error: unknown): number | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
 }
 
-function declareExchange(channel: Channel, name: string, type: 'direct' | 'fanout'): Promise<void> {
-  return naming(`exchange ${name}`, channel.assertExchange(name, type, { durable: true }));
+function declareExchange(
+  channel: Channel,
+  name: string,
+  type: 'direct' | 'fanout' | 'headers',
+  alternateExchange?: string,
+): Promise<void> {
+  const options = { durable: true, ...(alternateExchange === undefined ? {} : { alternateExchange }) };
+  return naming(`exchange ${name}`, channel.assertExchange(name, type, options));
 }
 
 function declareQuorumQueue(channel: Channel, name: string, args: Record<string, unknown>): Promise<void> {

@@ -1,0 +1,86 @@
+// Publishes jobs that are not due yet: to delay levels, which are made when first needed.
+import type { ChannelModel } from 'amqplib';
+import { longestLevelOf } from '../../job/delays';
+import {
+  BrokerUnavailableError,
+  EnqueueBufferFullError,
+  NotConnectedError,
+  QueueFullError,
+} from '../../job/errors';
+import type { OutgoingJob, WhenFull } from '../../transport';
+import type { BrokerConnection } from './broker-connection';
+import type { BrokerNames } from './broker-names';
+import { delayedMessage } from './job-messages';
+import type { Publisher } from './publisher';
+import { RefusedError, UnroutableError } from './publisher';
+import { within } from './time-limit';
+import type { Topology } from './topology';
+
+export interface DelayedPublisherParts {
+  readonly names: BrokerNames;
+  readonly topology: Topology;
+  readonly publisher: Publisher;
+  readonly connection: BrokerConnection;
+  readonly enqueueTimeoutMs: number;
+  readonly maxBufferedBytes: number;
+  /** Runs a task where things are declared. @throws NotConnectedError */
+  readonly onControlConnection: (task: (connection: ChannelModel) => Promise<void>) => Promise<void>;
+}
+
+export class DelayedPublisher {
+  /** Of jobs that wait until their levels are there. */
+  private bytesWaiting = 0;
+  private up: Promise<unknown> | undefined;
+
+  constructor(private readonly parts: DelayedPublisherParts) {}
+
+  /** See the port's `publish`. */
+  publish(job: OutgoingJob, seconds: number, whenFull: WhenFull): Promise<void> {
+    const message = delayedMessage(this.parts.names, job, seconds);
+    const longest = longestLevelOf(seconds);
+    const publish = (): Promise<void> =>
+      this.parts.publisher.publish(message, whenFull, (error) =>
+        this.publishAgain(job, seconds, whenFull, error),
+      );
+    return this.parts.topology.isDelayLevelDeclared(longest)
+      ? publish()
+      : this.untilThere(longest, job.body.length).then(publish);
+  }
+
+  private async untilThere(longest: number, bytes: number): Promise<void> {
+    const { connection, enqueueTimeoutMs, maxBufferedBytes, topology } = this.parts;
+    if (this.bytesWaiting + bytes > maxBufferedBytes) throw new EnqueueBufferFullError(maxBufferedBytes);
+    this.bytesWaiting += bytes;
+    try {
+      this.up ??= connection.untilUp().finally(() => (this.up = undefined));
+      if ((await within(enqueueTimeoutMs, this.up)) === 'late') throw this.unavailable();
+      await this.parts.onControlConnection((model) => topology.ensureDelayLevels(model, longest));
+    } catch (error) {
+      throw error instanceof NotConnectedError ? this.unavailable(error) : error;
+    } finally {
+      this.bytesWaiting -= bytes;
+    }
+  }
+
+  private unavailable(cause: unknown = this.parts.connection.lastFailure): BrokerUnavailableError {
+    return new BrokerUnavailableError(this.parts.enqueueTimeoutMs, false, cause);
+  }
+
+  /** A level can have been deleted. One that refuses has just been, too. */
+  private async publishAgain(
+    job: OutgoingJob,
+    seconds: number,
+    whenFull: WhenFull,
+    failure: Error,
+  ): Promise<void> {
+    const { names, topology, publisher, onControlConnection } = this.parts;
+    if (failure instanceof UnroutableError) {
+      await onControlConnection((model) => topology.declareDelayLevels(model, longestLevelOf(seconds)));
+    } else if (!(failure instanceof RefusedError)) {
+      throw failure;
+    }
+    await publisher.publish(delayedMessage(names, job, seconds), whenFull).catch((error: unknown) => {
+      throw error instanceof RefusedError ? new QueueFullError(job.partition, job.queue) : error;
+    });
+  }
+}
