@@ -49,7 +49,9 @@ export type {
   JobOptions,
   JsonOf,
   RetryLevels,
+  RetryRule,
 } from './job/job-definition';
+export { BuryJob, DiscardJob, RetryJob, SnoozeJob } from './job/verdicts';
 export type { RogerLog } from './job/log';
 export { FileStatePersister } from './ledger/file-state-persister';
 export type { FileStatePersisterOptions } from './ledger/file-state-persister';

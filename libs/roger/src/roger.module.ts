@@ -19,6 +19,7 @@ import { InstanceMark, instancesOf } from './nest/instances';
 import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
 import { GlobalStateService } from './partition/global-state.service';
+import { retryLevelsOfQueue } from './partition/partition';
 import { PartitionService } from './partition/partition.service';
 import type { RogerModuleOptions, Settings } from './roger.options';
 import { settingsOf } from './roger.options';
@@ -99,7 +100,7 @@ class Parts {
     const transport = transportOf(settings, log);
     const registry = new JobRegistry(instance);
     const callbacks = new CallbackChain(log);
-    const { retryLevels, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
+    const { retryLevels, retryJitter, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
     const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
     const ledgers = new Ledgers(
       transport.ledgers,
@@ -112,7 +113,8 @@ class Parts {
       registry,
       callbacks,
       ledgers,
-      retryLevels,
+      retryLevelsOf: (address) => retryLevelsOfQueue(partitions, address) ?? retryLevels,
+      retryJitter,
       maxJobBytes,
       log,
       logFor: jobLog,
