@@ -5,12 +5,14 @@ import { enqueue } from './enqueue';
 import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
+import { retries } from './retries';
 import { work } from './process';
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   enqueue,
   process: work,
   keys,
+  retries,
   latency,
   memory,
   cost,

@@ -9,6 +9,8 @@ import { openChannel, withChannel } from './topology';
 const BATCH = 100;
 /** The first of a part may take its time; whoever else has messages of the queue in hand keeps them from us. */
 const SILENCE_MS = 1_000;
+const TAKEN_BACK_MS = 500;
+const TAKEN_BACK_POLL_MS = 10;
 
 /** See the port's `visitBuried`. */
 export async function visitMessages(
@@ -20,6 +22,7 @@ export async function visitMessages(
   const { messageCount } = await withChannel(connection, (channel) => channel.checkQueue(queue));
   let left = Math.min(limit, messageCount);
   const held: (() => Promise<void>)[] = [];
+  let givenBack = 0;
   try {
     while (left > 0) {
       // A part, a channel: the broker sorts what one consumer gives back by the loss of its channel, and nothing else. A
@@ -29,26 +32,41 @@ export async function visitMessages(
       const batch = await takeBatch(channel, queue, Math.min(BATCH, left), SILENCE_MS);
       if (batch.length === 0) return;
       left -= batch.length;
-      if (await visitBatch(channel, batch, visit)) return;
+      givenBack += batch.length;
+      const { removed, isOver } = await visitBatch(channel, batch, visit);
+      givenBack -= removed;
+      if (isOver) return;
     }
   } finally {
     for (const close of held) await close();
+    if (givenBack > 0) await standAgain(connection, queue, givenBack);
   }
 }
 
-/** @returns whether that is enough. */
+/** The broker takes back a moment after it has closed the channel. Not waited for long: others may have taken them. */
+async function standAgain(connection: ChannelModel, queue: string, count: number): Promise<void> {
+  const until = performance.now() + TAKEN_BACK_MS;
+  try {
+    await withChannel(connection, async (channel) => {
+      while ((await channel.checkQueue(queue)).messageCount < count && performance.now() < until) {
+        await new Promise((resolve) => setTimeout(resolve, TAKEN_BACK_POLL_MS));
+      }
+    });
+  } catch {
+    // Not connected any more: they are given back all the same.
+  }
+}
+
 async function visitBatch(
   channel: Channel,
   batch: readonly ConsumeMessage[],
   visit: BuriedVisitor,
-): Promise<boolean> {
+): Promise<{ readonly removed: number; readonly isOver: boolean }> {
   const shown = new Map(batch.map((message) => [buriedMessageOf(message), message]));
   const { removed, isOver } = await visit([...shown.keys()]);
-  for (const one of removed) {
-    const message = shown.get(one);
-    if (message !== undefined) channel.ack(message);
-  }
-  return isOver;
+  const messages = new Set(removed.map((one) => shown.get(one)).filter((message) => message !== undefined));
+  for (const message of messages) channel.ack(message);
+  return { removed: messages.size, isOver };
 }
 
 /** Of a job that came here twice, the later time counts: by the broker, or by a worker. */
