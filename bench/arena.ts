@@ -9,7 +9,7 @@ import { connect } from 'amqplib';
 import type { JobClass, PartitionQueues } from 'nestjs-roger';
 import { JobQueue, PartitionService, RogerModule } from 'nestjs-roger';
 import type { Conditions, Result } from './benchmark';
-import { ARGS, CheckedJob, KeyedJob, PlainJob, ScopedJob } from './jobs';
+import { ARGS, CheckedJob, FailingJob, KeyedJob, PlainJob, ScopedJob } from './jobs';
 import type { RawMessage } from './raw';
 import { Tally } from './tally';
 
@@ -59,6 +59,19 @@ export class Arena {
   /** The queue's name on the broker. */
   nameOf(queue = 'default'): string {
     return `${this.namespace}.${PARTITION}-${queue}`;
+  }
+
+  /** The exchange and the queue of a retry level. */
+  levelName(seconds: number): string {
+    return `${this.namespace}.roger.retry.${seconds}`;
+  }
+
+  /** Leaves nothing of a retry level that was used. */
+  removeLevel(seconds: number): Promise<void> {
+    return this.control(async (channel) => {
+      await channel.deleteQueue(this.levelName(seconds));
+      await channel.deleteExchange(this.levelName(seconds));
+    });
   }
 
   /** A connection of raw amqplib, set up as Roger sets up its own. */
@@ -170,7 +183,14 @@ export class Arena {
       partitions: { [PARTITION]: queues },
       mode,
     });
-    const providers = [{ provide: Tally, useValue: tally }, PlainJob, CheckedJob, KeyedJob, ScopedJob];
+    const providers = [
+      { provide: Tally, useValue: tally },
+      PlainJob,
+      CheckedJob,
+      FailingJob,
+      KeyedJob,
+      ScopedJob,
+    ];
     return NestFactory.createApplicationContext(
       { module: BenchModule, imports: [roger], providers },
       // Errors only: a job that got buried must not pass for a slow one.

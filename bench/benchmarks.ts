@@ -5,6 +5,7 @@ import { enqueue } from './enqueue';
 import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
+import { retries } from './retries';
 import { work } from './process';
 import { time } from './time';
 
@@ -13,6 +14,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   process: work,
   keys,
   time,
+  retries,
   latency,
   memory,
   cost,

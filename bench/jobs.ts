@@ -1,8 +1,8 @@
 // The jobs that the benchmarks run. None does anything but say that it ran.
 import { Injectable, Scope } from '@nestjs/common';
 import { IsEmail, IsInt, IsString, MaxLength, Min } from 'class-validator';
-import type { JobHandler } from 'nestjs-roger';
-import { RogerJob } from 'nestjs-roger';
+import type { JobContext, JobHandler } from 'nestjs-roger';
+import { RetryJob, RogerJob } from 'nestjs-roger';
 import { Tally } from './tally';
 
 /** Makes a message of about 300 bytes. */
@@ -28,6 +28,17 @@ export class PlainJob implements JobHandler<typeof ARGS> {
 
   perform(_args: typeof ARGS): void {
     this.tally.count();
+  }
+}
+
+/** Fails once. */
+@RogerJob({ retryable: { levels: [1] } })
+export class FailingJob implements JobHandler<typeof ARGS> {
+  constructor(private readonly tally: Tally) {}
+
+  perform(_args: typeof ARGS, { attempt }: JobContext): void {
+    this.tally.count();
+    if (attempt === 1) throw new RetryJob();
   }
 }
 

@@ -48,21 +48,29 @@ export interface RawConsumerOptions {
   readonly prefetch: number;
   /** One ack for each message, or one for all of a turn of the event loop. */
   readonly acks: 'each' | 'grouped';
+  /** What has to be done before the n-th message (from 1) is acknowledged. */
+  readonly before?: (nth: number) => Promise<void> | undefined;
 }
 
 /** Takes messages from the queue and counts them until the channel is closed. */
 export async function consumeRaw(
   connection: ChannelModel,
   tally: Tally,
-  { queue, prefetch, acks }: RawConsumerOptions,
+  { queue, prefetch, acks, before }: RawConsumerOptions,
 ): Promise<Channel> {
   const channel = await connection.createChannel();
   await channel.prefetch(prefetch);
+  let seen = 0;
   const acknowledge = acks === 'each' ? ackEach(channel) : ackGrouped(channel);
   await channel.consume(queue, (message) => {
     if (message === null) throw new Error('the broker cancelled the consumer');
     tally.count();
-    acknowledge(message);
+    const prior = before?.(++seen);
+    if (prior === undefined) acknowledge(message);
+    else
+      void prior.then(() => {
+        acknowledge(message);
+      });
   });
   return channel;
 }

@@ -28,7 +28,7 @@ class RabbitmqFixture implements TransportFixture {
         enqueueTimeoutMs: 10_000,
         maxBufferedBytes: 64 * 1024 * 1024,
         deliveryLimit: 20,
-        maxBuriedQueueSize: 100,
+        maxBuriedQueueSize: 1_000,
         ledgerShards: 8,
       },
       SILENCE,

@@ -5,6 +5,8 @@ import { QueueNotFoundError, RogerClosedError, RogerError } from '../libs/roger/
 import type { QueueAddress } from '../libs/roger/src/job/names';
 import type { DispatchRoute, LedgerTransport } from '../libs/roger/src/ledger-transport';
 import type {
+  BuriedMessage,
+  BuriedVisitor,
   Delivery,
   OutgoingJob,
   QueueDepth,
@@ -83,6 +85,9 @@ export function describeTransport(
     describe('looking and purging', () => {
       looking(promises);
     });
+    describe('looking through the buried', () => {
+      buried(promises);
+    });
     describe('the express lane', () => {
       expressLane(promises);
     });
@@ -107,6 +112,8 @@ const BURY = {
   id: 'a',
   reason: { type: 'TypeError', message: 'no mailbox' },
 } as const satisfies Settlement;
+
+const REASON = { type: 'TypeError', message: 'no mailbox', stack: 'TypeError: no mailbox' };
 
 function publishing(promises: Promises): void {
   promises('a job whose publish resolved is delivered', async (stage) => {
@@ -662,6 +669,118 @@ function delaying(promises: Promises): void {
     await consumer.first(3);
     expect(consumer.texts).toEqual(['none', 'one', 'two']);
   });
+}
+
+function buried(promises: Promises): void {
+  promises('they are shown with id, bytes, reason and time, the oldest first, and stay', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const before = Date.now();
+    await bury(transport, address, 'a', 'b');
+    const seen: BuriedMessage[] = [];
+    await visit(transport, address, (jobs) => {
+      seen.push(...jobs);
+      return [];
+    });
+    expect(seen).toMatchObject([
+      { id: 'a', body: Buffer.from('a'), reason: REASON },
+      { id: 'b', body: Buffer.from('b'), reason: REASON },
+    ]);
+    for (const { buriedAt } of seen) expect(buriedAt).toBeGreaterThanOrEqual(before);
+    await expectBuried(transport, address, ['a', 'b']);
+  });
+
+  promises('those that are said to be removed are gone, the others keep their order', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const texts = numbered(250);
+    await bury(transport, address, ...texts);
+    const isOdd = ({ body }: BuriedMessage): boolean => texts.indexOf(body.toString()) % 2 === 1;
+    await visit(transport, address, (jobs) => jobs.filter(isOdd));
+    await expectBuried(transport, address, everySecond(texts, 0));
+  });
+
+  promises('a visit ends at its limit, or when it is over', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await bury(transport, address, ...numbered(250));
+    const counts: number[] = [];
+    await visit(transport, address, (jobs) => (counts.push(jobs.length), []), 3);
+    expect(counts).toEqual([3]);
+    let parts = 0;
+    const once: BuriedVisitor = (jobs) => Promise.resolve({ removed: jobs, isOver: ++parts === 1 });
+    await within('a visit', transport.visitBuried(address, once, Infinity));
+    expect(parts).toBe(1);
+    await eventually('the others to be there', async () => {
+      const left = (await transport.depth(address))?.buried ?? 0;
+      return left > 0 && left < 250;
+    });
+  });
+
+  promises('what is shown is seen by nobody else, and back afterwards', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await bury(transport, address, 'a', 'b', 'c');
+    const other = await stage.open();
+    const seenByOther: string[] = [];
+    const nosy: BuriedVisitor = async (jobs) => {
+      await visit(other, address, (others) => (seenByOther.push(...others.map(({ id }) => id)), []));
+      return { removed: jobs.slice(1), isOver: true };
+    };
+    await within('a visit', transport.visitBuried(address, nosy, 2));
+    expect(seenByOther).toEqual(['c']);
+    expect((await buriedTexts(transport, address, 2)).sort()).toEqual(['a', 'c']);
+  });
+
+  promises('a visit that rejects removes nothing of its part, and rejects with that', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await bury(transport, address, 'a', 'b');
+    const failing = transport.visitBuried(address, () => Promise.reject(new Error('not now')), Infinity);
+    await expect(within('a visit', failing)).rejects.toThrow('not now');
+    await expectBuried(transport, address, ['a', 'b']);
+  });
+
+  promises(
+    'a visit to a queue that nobody declared is refused, one to no buried shows nothing',
+    async (stage) => {
+      const { transport, address } = await stage.queue();
+      const shown: BuriedMessage[] = [];
+      const look = (jobs: readonly BuriedMessage[]): BuriedMessage[] => (shown.push(...jobs), []);
+      await expect(visit(transport, stage.address(), look)).rejects.toThrow(QueueNotFoundError);
+      await visit(transport, address, look);
+      expect(shown).toEqual([]);
+    },
+  );
+}
+
+/** Buries the texts, one after the other. */
+function bury(transport: TransportOfBothPorts, address: QueueAddress, ...texts: string[]): Promise<void> {
+  return dispatch(transport, address, { kind: 'bury', reason: REASON }, ...texts);
+}
+
+/** Removes what the look picks. */
+function visit(
+  transport: Transport,
+  address: QueueAddress,
+  look: (jobs: readonly BuriedMessage[]) => readonly BuriedMessage[],
+  limit = Infinity,
+): Promise<void> {
+  const visitor: BuriedVisitor = (jobs) => Promise.resolve({ removed: look(jobs), isOver: false });
+  return within('a visit', transport.visitBuried(address, visitor, limit));
+}
+
+async function expectBuried(
+  transport: Transport,
+  address: QueueAddress,
+  texts: readonly string[],
+): Promise<void> {
+  expect(await buriedTexts(transport, address, texts.length)).toEqual(texts);
+}
+
+async function buriedTexts(transport: Transport, address: QueueAddress, count: number): Promise<string[]> {
+  // What is given back stands there a moment later.
+  await eventually(`${count} to be buried`, async () => {
+    return (await transport.depth(address))?.buried === count;
+  });
+  const seen: string[] = [];
+  await visit(transport, address, (jobs) => (seen.push(...jobs.map(({ body }) => body.toString())), []));
+  return seen;
 }
 
 function expressLane(promises: Promises): void {

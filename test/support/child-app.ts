@@ -10,7 +10,12 @@ import { within } from './within';
 import type { Sighting } from './work';
 
 /** What the child is told. */
-export type Order = 'close' | 'release' | EnqueueOrder;
+export type Order = 'close' | 'release' | EnqueueOrder | RetryBuriedOrder;
+
+/** All buried jobs of a queue to be enqueued anew. */
+export interface RetryBuriedOrder {
+  readonly retryBuried: { readonly partition: string; readonly queue: string };
+}
 
 /** Jobs with keys to be enqueued at once. */
 export interface EnqueueOrder {
@@ -122,6 +127,11 @@ export class ChildApp {
   /** Lets its held jobs end. */
   release(): void {
     this.child.send('release' satisfies Order);
+  }
+
+  /** Has it enqueue all buried jobs of a queue anew, and waits for nothing. */
+  retryBuried(partition: string, queue: string): void {
+    this.child.send({ retryBuried: { partition, queue } } satisfies Order);
   }
 
   /** Has it enqueue jobs; their outcomes come one by one. */

@@ -4,8 +4,8 @@ import type { LoggerService } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { RogerModuleOptions } from 'nestjs-roger';
-import { JobQueue, PartitionService, RogerModule } from 'nestjs-roger';
-import type { EnqueueOrder, Order, Report } from './child-app';
+import { BuriedJobs, JobQueue, NotConnectedError, PartitionService, RogerModule } from 'nestjs-roger';
+import type { EnqueueOrder, Order, Report, RetryBuriedOrder } from './child-app';
 import { KEYED, KeyedWork } from './keyed-work';
 import { Gate } from './signal';
 import type { Sighting } from './work';
@@ -62,6 +62,16 @@ async function enqueueAll(jobs: JobQueue, { partition, queue, orders }: EnqueueO
   );
 }
 
+async function retryBuried(buried: BuriedJobs, order: RetryBuriedOrder): Promise<void> {
+  const { partition, queue } = order.retryBuried;
+  try {
+    await buried.retryAll(partition, queue);
+  } catch (error) {
+    if (!(error instanceof NotConnectedError)) throw error;
+    setTimeout(() => void retryBuried(buried, order), 10);
+  }
+}
+
 async function main(): Promise<void> {
   const app = await NestFactory.createApplicationContext(ChildModule, { logger });
   app.enableShutdownHooks();
@@ -72,6 +82,8 @@ async function main(): Promise<void> {
       void app.close().then(() => {
         tell({ kind: 'closed' });
       });
+    } else if ('retryBuried' in order) {
+      void retryBuried(app.get(BuriedJobs), order);
     } else {
       void enqueueAll(app.get(JobQueue), order);
     }

@@ -9,7 +9,16 @@ import type {
   RogerLog,
   WorkerCallbacks,
 } from 'nestjs-roger';
-import { InjectRoger, JobQueue, RogerCallbacks, RogerJob } from 'nestjs-roger';
+import {
+  BuryJob,
+  DiscardJob,
+  InjectRoger,
+  JobQueue,
+  RetryJob,
+  RogerCallbacks,
+  RogerJob,
+  SnoozeJob,
+} from 'nestjs-roger';
 
 class Mail {
   mailbox!: string;
@@ -105,6 +114,46 @@ export class RoutedLater {
 export class Misspelt {
   perform(): void {
     // Never run.
+  }
+}
+
+@RogerJob({ retryable: (error, attempt) => error instanceof TypeError || (attempt < 3 && { delayMs: 500 }) })
+export class Ruled {
+  perform(): void {
+    throw new SnoozeJob({ delayMs: 1_000 });
+  }
+}
+
+@RogerJob({ retryable: { levels: [1], jitter: true } })
+export class Spread {
+  perform({ busy }: { busy: boolean }): void {
+    throw busy ? new RetryJob({ delayMs: 1_000, reason: 'busy' }) : new RetryJob();
+  }
+}
+
+// @ts-expect-error a rule answers at once
+@RogerJob({ retryable: (error: Error) => Promise.resolve(error.message === '') })
+export class RuledLater {
+  perform(): void {
+    throw new BuryJob('broken');
+  }
+}
+
+// @ts-expect-error a delay is a number of ms
+@RogerJob({ retryable: () => ({ delayMs: '1s' }) })
+export class RuledInText {
+  perform(): void {
+    // @ts-expect-error a reason is needed
+    throw new DiscardJob();
+  }
+}
+
+// @ts-expect-error jitter of a definition is on or off
+@RogerJob({ retryable: { levels: [1], jitter: 0.5 } })
+export class SpreadInPart {
+  perform(): void {
+    // @ts-expect-error a snooze has a length
+    throw new SnoozeJob({});
   }
 }
 

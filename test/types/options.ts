@@ -16,7 +16,8 @@ export function complete(): void {
   RogerModule.forRoot({});
   RogerModule.forRoot({
     connection: { uri: ['amqp://a', 'amqps://b'], heartbeatSeconds: 5, name: 'x', tls: { ca: 'x' } },
-    partitions: { acme: { default: 10, mail: { maxWorkers: 5 } } },
+    partitions: { acme: { default: 10, mail: { maxWorkers: 5, retryLevels: [1, 5] } } },
+    retryJitter: 0.2,
     mode: 'producer',
     namespace: 'stage',
     retryLevels: [1, 2],
@@ -47,6 +48,8 @@ export function wrong(): void {
   RogerModule.forRoot({ connection: { uri: new URL('amqp://a') } });
   // @ts-expect-error there is no such option
   RogerModule.forRoot({ partitions: { acme: { default: { maxWorker: 5 } } } });
+  // @ts-expect-error levels of a queue stand beside its workers
+  RogerModule.forRoot({ partitions: { acme: { default: { retryLevels: [1] } } } });
   // @ts-expect-error a number of workers is no text
   RogerModule.forRoot({ partitions: { acme: { default: '5' } } });
   // @ts-expect-error there is no such mode

@@ -49,7 +49,9 @@ export type {
   JobOptions,
   JsonOf,
   RetryLevels,
+  RetryRule,
 } from './job/job-definition';
+export { BuryJob, DiscardJob, RetryJob, SnoozeJob } from './job/verdicts';
 export type { RogerLog } from './job/log';
 export { FileStatePersister } from './ledger/file-state-persister';
 export type { FileStatePersisterOptions } from './ledger/file-state-persister';
@@ -60,6 +62,13 @@ export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
 export { RogerJob } from './nest/roger-job.decorator';
+export { BuriedJobs } from './partition/buried-jobs.service';
+export type {
+  BuriedEntry,
+  BuriedFilter,
+  RetryAllBuriedResult,
+  RetryBuriedResult,
+} from './partition/buried-jobs.service';
 export { GlobalStateService } from './partition/global-state.service';
 export type { CancelResult, PauseResult } from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';
@@ -69,7 +78,7 @@ export type { LaneStatus } from './partition/partition.service';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';
 export type { RogerModuleOptions } from './roger.options';
-export type { QueueDepth, TransportState } from './transport';
+export type { BuriedReason, QueueDepth, TransportState } from './transport';
 export { MemoryBroker } from './transports/memory/memory-broker';
 export type { MemoryBrokerOptions } from './transports/memory/memory-broker';
 export type { BuriedJob } from './transports/memory/stored-job';

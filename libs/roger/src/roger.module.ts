@@ -18,7 +18,9 @@ import type { InstanceName } from './nest/instances';
 import { InstanceMark, instancesOf } from './nest/instances';
 import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
+import { BuriedJobs } from './partition/buried-jobs.service';
 import { GlobalStateService } from './partition/global-state.service';
+import { retryLevelsOfQueue } from './partition/partition';
 import { PartitionService } from './partition/partition.service';
 import type { RogerModuleOptions, Settings } from './roger.options';
 import { settingsOf } from './roger.options';
@@ -86,6 +88,7 @@ class Parts {
   readonly jobQueue: JobQueue;
   readonly partitions: PartitionService;
   readonly globalState: GlobalStateService;
+  readonly buriedJobs: BuriedJobs;
   readonly info: InfoService;
   readonly nodeInfo: NodeInfoService;
   readonly lifecycle: Lifecycle;
@@ -99,7 +102,7 @@ class Parts {
     const transport = transportOf(settings, log);
     const registry = new JobRegistry(instance);
     const callbacks = new CallbackChain(log);
-    const { retryLevels, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
+    const { retryLevels, retryJitter, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
     const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
     const ledgers = new Ledgers(
       transport.ledgers,
@@ -112,7 +115,8 @@ class Parts {
       registry,
       callbacks,
       ledgers,
-      retryLevels,
+      retryLevelsOf: (address) => retryLevelsOfQueue(partitions, address) ?? retryLevels,
+      retryJitter,
       maxJobBytes,
       log,
       logFor: jobLog,
@@ -122,6 +126,7 @@ class Parts {
     this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
     this.partitions = new PartitionService(partitions, transport, worker, ledgers, log);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
+    this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
@@ -154,6 +159,7 @@ const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) 
   { service: JobQueue, of: (parts) => parts.jobQueue },
   { service: PartitionService, of: (parts) => parts.partitions },
   { service: GlobalStateService, of: (parts) => parts.globalState },
+  { service: BuriedJobs, of: (parts) => parts.buriedJobs },
   { service: InfoService, of: (parts) => parts.info },
   { service: NodeInfoService, of: (parts) => parts.nodeInfo },
 ];

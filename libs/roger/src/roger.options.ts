@@ -6,7 +6,7 @@ import { nearest } from './job/nearest';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
 import { RabbitStatePersister } from './ledger/rabbit-state-persister';
 import type { StatePersister } from './ledger/state-persister';
-import type { PartitionQueues } from './partition/partition';
+import type { PartitionQueues, QueueOptions } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
 
@@ -36,11 +36,17 @@ export interface RogerModuleOptions {
    */
   namespace?: string | undefined;
   /**
-   * Seconds before the 1st, 2nd, … retry of a failed job whose definition doesn't say its own. After the last, it is
-   * buried. Whole seconds, not getting shorter, at most a week each.
+   * Seconds before the 1st, 2nd, … retry of a failed job whose definition and queue don't say their own. After the last,
+   * it is buried. Whole seconds, not getting shorter, at most a week each.
    * @default [1, 3, 5, 10, 20, 35, 60, 100, 200, 400, 1000, 1800]
    */
   retryLevels?: readonly number[] | undefined;
+  /**
+   * Spreads the retries of jobs that fail together, from 0 (not at all) to 1: each comes back up to this part of half its
+   * level earlier or later, in five steps; never before half of it. A definition's `{ levels, jitter }` goes before.
+   * @default 0
+   */
+  retryJitter?: number | undefined;
   /**
    * How many buried jobs a queue keeps. When one more comes, the oldest is dropped with an error line in the log that
    * holds it whole. Fixed on the broker when the queue is first declared.
@@ -114,6 +120,7 @@ export interface Settings {
   readonly mode: 'producer' | 'worker';
   readonly namespace: string | undefined;
   readonly retryLevels: readonly number[];
+  readonly retryJitter: number;
   readonly maxBuriedQueueSize: number;
   readonly deliveryLimit: number;
   readonly shutdownTimeoutMs: number;
@@ -137,6 +144,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     mode: options.mode ?? 'worker',
     namespace: options.namespace,
     retryLevels: options.retryLevels ?? DEFAULT_RETRY_LEVELS,
+    retryJitter: options.retryJitter ?? 0,
     maxBuriedQueueSize: options.maxBuriedQueueSize ?? 10_000,
     deliveryLimit: options.deliveryLimit ?? 20,
     shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
@@ -176,6 +184,10 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
           },
         ],
   retryLevels: (value, path) => problemIf(path, problemOfRetryLevels(value)),
+  retryJitter: (value, path) =>
+    typeof value === 'number' && value >= 0 && value <= 1
+      ? []
+      : [{ path, message: `must be a number from 0 to 1, not ${describe(value)}` }],
   maxBuriedQueueSize: wholeNumber(1, 100_000_000, 'jobs'),
   deliveryLimit: wholeNumber(1, 1_000_000, 'deliveries'),
   shutdownTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
@@ -312,7 +324,8 @@ function problemsOfQueues(value: unknown, path: string): Problem[] {
 function problemsOfQueue(value: unknown, path: string): Problem[] {
   const maxWorkers = wholeNumber(1, MAX_WORKERS, 'workers');
   if (typeof value !== 'object' || value === null) return maxWorkers(value, path);
-  const problems = problemsOfFields(value, { maxWorkers }, path);
+  const checks: Record<keyof QueueOptions, Check> = { maxWorkers, retryLevels: CHECKS.retryLevels };
+  const problems = problemsOfFields(value, checks, path);
   if ((value as { maxWorkers?: unknown }).maxWorkers === undefined) {
     problems.push({ path: `${path}.maxWorkers`, message: 'is missing' });
   }

@@ -59,6 +59,16 @@ export interface Transport {
    */
   purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number>;
 
+  /**
+   * Shows the buried jobs of a queue to `visit`, the oldest first, in parts; at most `limit`, and no more than stand there
+   * at the beginning. What it says is removed is gone when it has resolved. The others go back to the head, in their
+   * order, when the visit is over, also when it rejects or this process dies; until then nobody else sees what was shown.
+   * (Of two visits at once, what the first gives back may come to stand before what the second does.) Nothing is
+   * removed that `visit` has not said, but what it has said can still be there when the connection is lost just then.
+   * @throws QueueNotFoundError, NotConnectedError, BrokerRefusedError, and what `visit` rejects with
+   */
+  visitBuried(address: QueueAddress, visit: BuriedVisitor, limit: number): Promise<void>;
+
   /** Closes everything within the time; what is not done by then is cut. Safe to repeat. Never rejects. */
   close(timeoutMs: number): Promise<void>;
 }
@@ -121,6 +131,25 @@ export interface BuriedReason {
   readonly type: string;
   readonly message: string;
   readonly stack?: string;
+}
+
+/** Looks at some of the buried jobs. */
+export type BuriedVisitor = (jobs: readonly BuriedMessage[]) => Promise<{
+  /** Those of them that are to go. */
+  readonly removed: readonly BuriedMessage[];
+  /** No more need be shown. */
+  readonly isOver: boolean;
+}>;
+
+/** A buried job as it is kept. */
+export interface BuriedMessage {
+  /** That of the message: as settled, or, of what is no job, the one it was published under. Untrusted; may be empty. */
+  readonly id: string;
+  /** Untrusted. */
+  readonly body: Buffer;
+  readonly reason: BuriedReason;
+  /** In ms since the epoch, by the clock of who buried it; undefined when that is not known. */
+  readonly buriedAt: number | undefined;
 }
 
 /** A standing order for the jobs of one queue. */

@@ -64,11 +64,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     refuse('it has no perform(args, context) method');
   }
   const { retryable = true } = options;
-  if (typeof retryable !== 'boolean') {
-    const levels: unknown = (retryable as { levels?: unknown } | null)?.levels;
-    const wrong = problemOfRetryLevels(levels);
-    if (wrong !== undefined) refuse(`retryable must be true, false or { levels }: ${wrong}`);
-  }
+  const wrong = problemOfRetryable(retryable);
+  if (wrong !== undefined) refuse(`retryable must be true, false, { levels } or a function: ${wrong}`);
   return {
     name,
     jobClass,
@@ -78,6 +75,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     executionKey: options.executionKey,
     retryable: retryable !== false,
     retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
+    retryJitter: typeof retryable === 'object' ? retryable.jitter : undefined,
+    retryRule: typeof retryable === 'function' ? retryable : undefined,
   };
 }
 
@@ -112,6 +111,14 @@ function problemOfKeyOption(option: 'queueKey' | 'executionKey', key: unknown): 
 
 function problemOfQueueOption(queue: unknown): string | undefined {
   return queue === undefined || typeof queue === 'function' ? undefined : problemOfQueueName(queue);
+}
+
+function problemOfRetryable(retryable: unknown): string | undefined {
+  if (typeof retryable === 'boolean' || typeof retryable === 'function') return undefined;
+  const { levels, jitter } = (retryable ?? {}) as { levels?: unknown; jitter?: unknown };
+  const problem = problemOfRetryLevels(levels);
+  if (problem !== undefined || jitter === undefined || typeof jitter === 'boolean') return problem;
+  return `jitter must be true or false, not ${describe(jitter)}`;
 }
 
 function problemOfArgs(args: unknown): string | undefined {

@@ -72,7 +72,21 @@ export type JobArgs<J extends JobClass> =
 /** How often and when a failed attempt is followed by another: the n-th retry comes after the n-th level, in whole seconds. */
 export interface RetryLevels {
   readonly levels: readonly number[];
+  /**
+   * Spreads the retries of jobs that failed together: each comes back a random part of half its level earlier or later.
+   * True: by all of that half; false: by nothing; left out: as the module's `retryJitter` says.
+   */
+  readonly jitter?: boolean;
 }
+
+/**
+ * Says after each failed attempt (1, 2, …) whether there is another: `false`: the job is over, as if it were not
+ * retryable; `true`: after the next level of the queue or the module, buried when none is left; `{ delayMs }`: after that
+ * long, for as many attempts as it says so (see {@link RetryJob} for the grain of the delay). It must answer at once. One
+ * that throws, or answers something else, is logged and counts as `true`. It isn't asked where the handler threw a
+ * {@link RetryJob} or another verdict.
+ */
+export type RetryRule = (error: Error, attempt: number) => boolean | { readonly delayMs: number };
 
 /** What `@RogerJob` takes. */
 export interface JobOptions<Args = never> {
@@ -106,11 +120,13 @@ export interface JobOptions<Args = never> {
    */
   executionKey?: string | ((args: Args) => string | undefined);
   /**
-   * Whether a failed attempt is followed by another: `true` after the module's `retryLevels`, `{ levels }` after its own
-   * (whole seconds). After the last level the job is buried. `false`: a failure is reported and the job is over.
+   * Whether a failed attempt is followed by another: `true` after the `retryLevels` of the queue or, where it has none, of
+   * the module; `{ levels }` after its own (whole seconds; with `jitter: true` spread by up to half). After the last level
+   * the job is buried. `false`: a failure is reported and the job is over. A function `(error, attempt)` decides each
+   * time: `true`, `false` or `{ delayMs }`.
    * @default true
    */
-  retryable?: boolean | RetryLevels;
+  retryable?: boolean | RetryLevels | RetryRule;
   /**
    * The module instance (see `forRoot({ name })`) that this job belongs to. An app that runs the job must have it.
    * @default the unnamed one
@@ -129,8 +145,12 @@ export interface JobDefinition {
   readonly executionKey?: string | ((args: never) => unknown) | undefined;
   /** Whether a failed attempt is followed by another, or buried after the last one. False: a failure ends the job. */
   readonly retryable: boolean;
-  /** Seconds to wait before each retry; undefined: the module's. */
+  /** Seconds to wait before each retry; undefined: the queue's, or the module's. */
   readonly retryLevels: readonly number[] | undefined;
+  /** Whether the levels are spread; undefined: as the module says. */
+  readonly retryJitter?: boolean | undefined;
+  /** Asked after each failure. */
+  readonly retryRule?: RetryRule | undefined;
 }
 
 /** A definition with the means to run it: finds or makes the handler, passes Nest's enhancers, calls `perform`. */

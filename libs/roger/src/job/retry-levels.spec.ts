@@ -1,6 +1,6 @@
 // Which lists of retry levels are taken.
 import fc from 'fast-check';
-import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './retry-levels';
+import { DEFAULT_RETRY_LEVELS, nearestLevel, problemOfRetryLevels } from './retry-levels';
 
 const WEEK = 604_800;
 
@@ -43,3 +43,28 @@ test.each<[levels: unknown, problem: string]>([
 ])('%p is refused: %s', (levels, problem) => {
   expect(problemOfRetryLevels(levels)).toContain(problem);
 });
+
+test('delays that somebody computes share a bounded number of levels', () => {
+  const levels = new Set<number>();
+  for (let seconds = 1; seconds <= WEEK; seconds++) levels.add(nearestLevel(seconds));
+  expect(levels.size).toBeLessThan(150);
+  expect([...levels]).toEqual([...levels].sort((a, b) => a - b));
+});
+
+test('a computed delay is never shortened, and a level is its own', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: WEEK }), (seconds) => {
+      const level = nearestLevel(seconds);
+      expect(level).toBeGreaterThanOrEqual(seconds);
+      expect(level).toBeLessThanOrEqual(Math.ceil(seconds * 1.1) + 1);
+      expect(nearestLevel(level)).toBe(level);
+    }),
+  );
+});
+
+test.each([1, 2, 9, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 86_400, WEEK])(
+  'a delay of %i s is kept to the second',
+  (seconds) => {
+    expect(nearestLevel(seconds)).toBe(seconds);
+  },
+);

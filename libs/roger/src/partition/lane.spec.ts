@@ -140,7 +140,8 @@ class Node {
     const worker = new Worker({
       registry,
       callbacks: new CallbackChain(log),
-      retryLevels: [1],
+      retryLevelsOf: () => [1],
+      retryJitter: 0,
       maxJobBytes: 10_000,
       log,
       logFor: () => log,

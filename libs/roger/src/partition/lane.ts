@@ -44,6 +44,8 @@ export class Lane implements IntakeOwner, RunObserver {
     done: 0,
     retried: 0,
     failed: 0,
+    discarded: 0,
+    snoozed: 0,
     buried: 0,
     cancelled: 0,
     handedOn: 0,

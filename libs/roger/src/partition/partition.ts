@@ -1,4 +1,5 @@
 // One tenant on this node: its lanes, started and stopped together.
+import type { QueueAddress } from '../job/names';
 import type { Transport } from '../transport';
 import type { Worker } from '../worker/worker';
 import type { Hold } from './lane';
@@ -8,10 +9,25 @@ import { Lane } from './lane';
 export interface QueueOptions {
   /** How many jobs of the queue run at once on this node, 1 to 65000. */
   maxWorkers: number;
+  /**
+   * Seconds before the 1st, 2nd, … retry of a job that fails here and whose definition doesn't say its own; as the
+   * module's `retryLevels`.
+   * @default the module's
+   */
+  retryLevels?: readonly number[] | undefined;
 }
 
 /** The queues of a partition on this node, by name. A number stands for `{ maxWorkers }`. */
 export type PartitionQueues = Readonly<Record<string, number | QueueOptions>>;
+
+/** The retry levels of a queue; undefined: it has none of its own. */
+export function retryLevelsOfQueue(
+  partitions: Readonly<Record<string, PartitionQueues>>,
+  { partition, queue }: QueueAddress,
+): readonly number[] | undefined {
+  const options = partitions[partition]?.[queue];
+  return typeof options === 'object' ? options.retryLevels : undefined;
+}
 
 export class Partition {
   readonly lanes: ReadonlyMap<string, Lane>;

@@ -5,10 +5,11 @@ import type { Job } from '../job/job';
 import type { JobContext, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
-import { describe } from '../job/names';
+import { describe, type QueueAddress } from '../job/names';
+import { DiscardJob, JobVerdict, SnoozeJob } from '../job/verdicts';
 import type { BuriedReason } from '../transport';
 import type { AfterFailure, CallbackChain, CallbackStates } from './callbacks';
-import { afterFailure, afterUnknown } from './retry-policy';
+import { afterFailure, afterUnknown, secondsFor } from './retry-policy';
 import type { Run } from './run';
 
 /** How an attempt ended, and what has to become of the job. */
@@ -16,6 +17,8 @@ export type End =
   | { readonly kind: 'done' }
   /** It failed, and that was its only attempt. */
   | { readonly kind: 'failed' }
+  /** Its handler said that there is nothing to do. */
+  | { readonly kind: 'discarded' }
   | { readonly kind: 'cancelled' }
   /** Again after some seconds, with these changes. */
   | { readonly kind: 'retry'; readonly afterSeconds: number; readonly changes: Partial<Job> }
@@ -27,7 +30,10 @@ export type End =
 export interface AttemptsParts {
   readonly registry: JobRegistry;
   readonly callbacks: CallbackChain;
-  readonly retryLevels: readonly number[];
+  /** Those of the queue, or the module's. */
+  readonly retryLevelsOf: (address: QueueAddress) => readonly number[];
+  /** See `retryJitter` of the options. */
+  readonly retryJitter: number;
   readonly log: RogerLog;
   /** A log for one job's handler. */
   readonly logFor: (job: Job) => RogerLog;
@@ -35,6 +41,7 @@ export interface AttemptsParts {
 
 const DONE: End = { kind: 'done' };
 const FAILED: End = { kind: 'failed' };
+const DISCARDED: End = { kind: 'discarded' };
 const CANCELLED: End = { kind: 'cancelled' };
 const HAND_BACK: End = { kind: 'handBack' };
 const LOST: End = { kind: 'lost' };
@@ -108,9 +115,19 @@ export class Attempts {
       const { reason } = run.abortReason as Error & { readonly reason: string };
       return this.cancel(job, reason, states);
     }
-    // It ended because it was told to, not because it failed: the attempt is not counted.
-    if (run.abortReason !== undefined) return HAND_BACK;
-    const next = afterFailure(definition, job, this.parts.retryLevels);
+    if (error instanceof DiscardJob || error instanceof SnoozeJob) return this.obey(error, job);
+    // It ended because it was told to, not because it failed: the attempt is not counted. Unless it says what it means.
+    if (run.abortReason !== undefined && !(error instanceof JobVerdict)) return HAND_BACK;
+    const next = afterFailure(definition, job, error, {
+      levels: this.parts.retryLevelsOf(run.address),
+      jitter: this.parts.retryJitter,
+      chance: Math.random,
+      onRuleFailure: (problem) => {
+        this.parts.log.error(
+          `The function retryable of job ${job.name} can't be followed: ${oneLine(problem)}; it counts as true`,
+        );
+      },
+    });
     this.logFailure(job, error, next);
     if (states !== undefined) await this.parts.callbacks.onError({ job, error, next }, states);
     switch (next.kind) {
@@ -121,6 +138,17 @@ export class Attempts {
       case 'end':
         return FAILED;
     }
+  }
+
+  /** What is decided is no failure: no callback is told. */
+  private obey(verdict: DiscardJob | SnoozeJob, job: Job): End {
+    if (verdict instanceof SnoozeJob) {
+      const afterSeconds = secondsFor(verdict.delayMs);
+      this.parts.log.debug(`Job ${job.name} ${job.id} asks to be called again in ${afterSeconds} s`);
+      return { kind: 'retry', afterSeconds, changes: {} };
+    }
+    this.parts.log.log(`Job ${job.name} ${job.id} is discarded by its handler: ${oneLine(verdict.message)}`);
+    return DISCARDED;
   }
 
   /** Another node may know the name: a rolling deploy. Offered again for some minutes, then buried. */

@@ -6,7 +6,8 @@ import type { Outcome } from './outcome';
 export function outcomeOf(end: End): Outcome {
   switch (end.kind) {
     case 'retry':
-      return end.changes.handedOn === undefined ? 'retried' : 'handedOn';
+      if (end.changes.handedOn !== undefined) return 'handedOn';
+      return end.changes.attempt === undefined ? 'snoozed' : 'retried';
     case 'bury':
       return 'buried';
     case 'handBack':

@@ -154,6 +154,7 @@ export class KeyedWorker {
     switch (end.kind) {
       case 'done':
       case 'failed':
+      case 'discarded':
         return { kind: 'done' };
       case 'cancelled':
         return { kind: 'cancelled' };

@@ -7,6 +7,10 @@ export type Outcome =
   | 'retried'
   /** Failed, not retryable. */
   | 'failed'
+  /** Its handler said that there is nothing to do. */
+  | 'discarded'
+  /** Its handler asked for a later time. */
+  | 'snoozed'
   | 'buried'
   | 'cancelled'
   /** Unknown on this node: offered to others. */

@@ -1,17 +1,89 @@
 // Decides what becomes of a job whose attempt has failed. Knows levels, not brokers.
 import type { Job } from '../job/job';
-import type { JobDefinition } from '../job/job-definition';
+import type { JobDefinition, RetryRule } from '../job/job-definition';
+import { describe } from '../job/names';
+import { jittered, nearestLevel } from '../job/retry-levels';
+import { BuryJob, isDelayMs, RetryJob } from '../job/verdicts';
 import type { AfterFailure } from './callbacks';
 
-/** The n-th failed attempt is followed by the n-th level; after the last one the job is buried. */
+/** What holds where the definition says nothing. */
+export interface RetryDefaults {
+  /** Those of the job's queue, or of the module. */
+  readonly levels: readonly number[];
+  /** Which part of half a level retries are spread by, to either side; 0: not at all. */
+  readonly jitter: number;
+  /** Evenly from 0 up to, not including, 1. */
+  readonly chance: () => number;
+  /** Told when the definition's own function could not be followed. */
+  readonly onRuleFailure: (problem: string) => void;
+}
+
+const END: AfterFailure = { kind: 'end' };
+const BURY: AfterFailure = { kind: 'bury' };
+
+/** The handler's verdict goes before the definition's function, that before `retryable` and the levels. */
 export function afterFailure(
-  definition: Pick<JobDefinition, 'retryable' | 'retryLevels'>,
-  job: Pick<Job, 'attempt'>,
-  moduleLevels: readonly number[],
+  definition: Pick<JobDefinition, 'retryable' | 'retryLevels' | 'retryJitter' | 'retryRule'>,
+  { attempt }: Pick<Job, 'attempt'>,
+  error: Error,
+  defaults: RetryDefaults,
 ): AfterFailure {
-  if (!definition.retryable) return { kind: 'end' };
-  const afterSeconds = (definition.retryLevels ?? moduleLevels)[job.attempt - 1];
-  return afterSeconds === undefined ? { kind: 'bury' } : { kind: 'retry', afterSeconds };
+  if (error instanceof BuryJob) return BURY;
+  if (error instanceof RetryJob) {
+    return error.delayMs === undefined ? nextLevel(definition, attempt, defaults) : after(error.delayMs);
+  }
+  const { retryable, retryRule } = definition;
+  const answer = retryRule === undefined ? retryable : ask(retryRule, error, attempt, defaults.onRuleFailure);
+  if (typeof answer === 'object') return after(answer.delayMs);
+  return answer ? nextLevel(definition, attempt, defaults) : END;
+}
+
+/** The seconds after which a job comes back that is to wait for so long. */
+export function secondsFor(delayMs: number): number {
+  return nearestLevel(Math.max(1, Math.ceil(delayMs / 1000)));
+}
+
+/** The n-th failed attempt is followed by the n-th level; after the last one the job is buried. */
+function nextLevel(
+  { retryLevels, retryJitter }: Pick<JobDefinition, 'retryLevels' | 'retryJitter'>,
+  attempt: number,
+  { levels, jitter, chance }: RetryDefaults,
+): AfterFailure {
+  const level = (retryLevels ?? levels)[attempt - 1];
+  if (level === undefined) return BURY;
+  const spread = retryJitter === undefined ? jitter : Number(retryJitter);
+  return { kind: 'retry', afterSeconds: jittered(level, spread, chance()) };
+}
+
+function after(delayMs: number): AfterFailure {
+  return { kind: 'retry', afterSeconds: secondsFor(delayMs) };
+}
+
+/** What can't be followed counts as `true`: better once too often than a job lost to a slip. */
+function ask(
+  rule: RetryRule,
+  error: Error,
+  attempt: number,
+  onFailure: (problem: string) => void,
+): boolean | { readonly delayMs: number } {
+  let answer: unknown;
+  try {
+    answer = rule(error, attempt);
+  } catch (thrown) {
+    onFailure(`it threw ${thrown instanceof Error ? thrown.message : describe(thrown)}`);
+    return true;
+  }
+  if (typeof answer === 'boolean') return answer;
+  const { delayMs } = (answer ?? {}) as { readonly delayMs?: unknown };
+  if (isDelayMs(delayMs)) return { delayMs };
+  // Not waited for; and what it rejects with must not end the process.
+  if (answer instanceof Promise) answer.catch(() => undefined);
+  onFailure(
+    answer instanceof Promise
+      ? 'it must answer at once, not by a promise'
+      : `it answered ${delayMs === undefined ? describe(answer) : `delayMs ${describe(delayMs)}`}, which is neither true, false nor { delayMs } of at most a week`,
+  );
+  return true;
 }
 
 /**

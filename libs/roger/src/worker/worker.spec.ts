@@ -7,6 +7,8 @@ import { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { Settlement } from '../transport';
 import type { WorkerCallbacks } from './callbacks';
+import { BuryJob, DiscardJob, RetryJob, SnoozeJob } from '../job/verdicts';
+import { ShutdownError } from '../job/errors';
 import { CallbackChain } from './callbacks';
 import { Run } from './run';
 import type { Outcome } from './outcome';
@@ -77,12 +79,20 @@ class Bench {
         return this.perform(args, context);
       },
     });
-    const parts = { registry, callbacks: this.callbacks, retryLevels: [1, 5], maxJobBytes: 1_000, log };
-    this.worker = new Worker({ ...parts, ledgers: NO_LEDGERS, logFor: () => log });
+    this.worker = new Worker({
+      registry,
+      callbacks: this.callbacks,
+      retryLevelsOf: ({ queue }) => (queue === 'default' ? [1, 5] : []),
+      retryJitter: 0,
+      maxJobBytes: 1_000,
+      log,
+      ledgers: NO_LEDGERS,
+      logFor: () => log,
+    });
   }
 
   /** Resolves to the outcome that the run was told. */
-  async run(body: Buffer | string | Job): Promise<Outcome> {
+  async run(body: Buffer | string | Job, abortReason?: Error): Promise<Outcome> {
     const bytes = typeof body === 'object' && 'args' in body ? encodeJob(body) : Buffer.from(body);
     const outcomes: Outcome[] = [];
     const run = new Run({ partition: 'acme', queue: 'default' }, 0, {
@@ -93,6 +103,7 @@ class Bench {
       chain: 1,
       shouldYield: false,
     });
+    if (abortReason !== undefined) run.abort(abortReason);
     await this.worker.run(
       {
         body: bytes,
@@ -263,5 +274,76 @@ describe('what runs', () => {
     };
     await bench.run(JOB);
     expect(bench.log[0]).not.toMatch(/\p{Cc}/u);
+  });
+});
+
+describe('what a handler says itself', () => {
+  const told: string[] = [];
+  const callbacks: WorkerCallbacks = {
+    afterRun: () => void told.push('afterRun'),
+    onError: ({ next }) => void told.push(`onError ${next.kind}`),
+    onBuried: ({ error }) => void told.push(`onBuried ${error.message}`),
+  };
+
+  /** Of a job that is not retryable, in an attempt beyond all levels. */
+  async function verdict(thrown: Error, abortReason?: Error): Promise<{ bench: Bench; outcome: Outcome }> {
+    told.length = 0;
+    const bench = new Bench({ retryable: false });
+    bench.callbacks.add(callbacks);
+    bench.perform = () => Promise.reject(thrown);
+    return { bench, outcome: await bench.run({ ...JOB, attempt: 7 }, abortReason) };
+  }
+
+  test('by RetryJob is tried again after its delay, and the attempt counts', async () => {
+    const { bench, outcome } = await verdict(new RetryJob({ delayMs: 2_500, reason: 'busy' }));
+    expect(outcome).toBe('retried');
+    expect(bench.settlement).toMatchObject({ kind: 'retry', id: 'j1', afterSeconds: 3 });
+    expect(bench.retried).toEqual({ ...ENVELOPE, attempt: 8 });
+    expect(told).toEqual(['onError retry']);
+    expect(bench.log).toEqual(['Job mail j1 failed in attempt 7: busy; again in 3 s']);
+  });
+
+  test('by BuryJob is buried with its reason', async () => {
+    const { bench, outcome } = await verdict(new BuryJob('broken'));
+    expect(outcome).toBe('buried');
+    expect(bench.settlement).toMatchObject({ kind: 'bury', reason: { type: 'BuryJob', message: 'broken' } });
+    expect(told).toEqual(['onError bury', 'onBuried broken']);
+  });
+
+  test('by DiscardJob is over, with a line in the log that stays one line, and no callback', async () => {
+    const { bench, outcome } = await verdict(new DiscardJob('gone\nfor good'));
+    expect(outcome).toBe('discarded');
+    expect(bench.settlement).toEqual({ kind: 'done' });
+    expect(told).toEqual([]);
+    expect(bench.log).toEqual(['Job mail j1 is discarded by its handler: gone\\u000afor good']);
+  });
+
+  test('by SnoozeJob comes back unchanged, as the same attempt, and no callback is told', async () => {
+    const { bench, outcome } = await verdict(new SnoozeJob({ delayMs: 0 }));
+    expect(outcome).toBe('snoozed');
+    expect(bench.settlement).toMatchObject({ kind: 'retry', id: 'j1', afterSeconds: 1 });
+    expect(bench.retried).toEqual({ ...ENVELOPE, attempt: 7 });
+    expect(told).toEqual([]);
+  });
+
+  test('holds also when the node shuts down; any other error then gives the job back', async () => {
+    const shutdown = new ShutdownError(1);
+    expect((await verdict(new SnoozeJob({ delayMs: 0 }), shutdown)).outcome).toBe('snoozed');
+    expect((await verdict(new BuryJob('broken'), shutdown)).outcome).toBe('buried');
+    expect((await verdict(new Error('x'), shutdown)).outcome).toBe('handedBack');
+  });
+
+  test("a function for retryable that throws is logged in one line, and the queue's levels hold", async () => {
+    const bench = new Bench({
+      retryRule: () => {
+        throw new Error('a\nslip');
+      },
+    });
+    bench.perform = () => Promise.reject(new Error('x'));
+    expect(await bench.run({ ...JOB, attempt: 2 })).toBe('retried');
+    expect(bench.settlement).toMatchObject({ afterSeconds: 5 });
+    expect(bench.log[0]).toContain(
+      "The function retryable of job mail can't be followed: it threw a\\u000aslip",
+    );
   });
 });

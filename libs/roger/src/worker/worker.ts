@@ -67,6 +67,7 @@ export class Worker {
     switch (end.kind) {
       case 'done':
       case 'failed':
+      case 'discarded':
       case 'cancelled':
         delivery.settle({ kind: 'done' });
         break;

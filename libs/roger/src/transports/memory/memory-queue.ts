@@ -1,10 +1,10 @@
 // One queue in memory: its lanes, its bounds, its buried jobs, and what becomes of a job that is settled.
-import Denque from 'denque';
 import { QueueFullError, show } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type { DispatchedJob } from '../../ledger-transport';
-import type { QueueDepth, QueueLane, Settlement } from '../../transport';
+import type { BuriedVisitor, QueueDepth, QueueLane, Settlement } from '../../transport';
+import { Graves } from './graves';
 import { MemoryLane } from './memory-lane';
 import type { RetryTimers } from './retry-timers';
 import type { BuriedJob, StoredJob } from './stored-job';
@@ -22,7 +22,7 @@ const JOBS_PER_SHOWING = 1000;
 export class MemoryQueue {
   private readonly normal = new MemoryLane();
   private express: MemoryLane | undefined;
-  private readonly graves = new Denque<BuriedJob>();
+  private readonly graves = new Graves();
   /** Jobs that wait, are delivered, will be retried, or are delayed. */
   private held = 0;
 
@@ -115,7 +115,12 @@ export class MemoryQueue {
   }
 
   buried(): readonly BuriedJob[] {
-    return this.graves.toArray();
+    return this.graves.all();
+  }
+
+  /** See the port. */
+  visitBuried(visit: BuriedVisitor, limit: number): Promise<void> {
+    return this.graves.visit(visit, limit);
   }
 
   private get lanes(): MemoryLane[] {
@@ -129,9 +134,9 @@ export class MemoryQueue {
   }
 
   private bury(job: BuriedJob, log: RogerLog): void {
-    this.graves.push(job);
+    this.graves.add(job);
     if (this.graves.length <= this.limits.maxBuriedJobs) return;
-    const dropped = this.graves.shift();
+    const dropped = this.graves.takeOldest();
     if (dropped === undefined) return;
     const { id, reason } = dropped;
     log.error(

@@ -5,6 +5,7 @@ import { QueueNotFoundError, RogerClosedError } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type {
+  BuriedVisitor,
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
@@ -103,6 +104,10 @@ export class MemoryTransport implements Transport {
 
   purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number> {
     return this.promise(() => this.existing(address).purge(onRemoving));
+  }
+
+  visitBuried(address: QueueAddress, visit: BuriedVisitor, limit: number): Promise<void> {
+    return this.promise(() => this.existing(address).visitBuried(visit, limit));
   }
 
   async close(): Promise<void> {

@@ -74,11 +74,28 @@ function messageOf(
   return { exchange, routingKey, messageId: id, appId: partition, contentType: CONTENT_TYPE, body };
 }
 
+/** Why and when a worker or a ledger has buried a message, by its headers; undefined when none has. Anyone can forge it. */
+export function reasonIn(
+  headers: Readonly<Record<string, unknown>>,
+): { readonly reason: BuriedReason; readonly at: number } | undefined {
+  const { [REASON]: type, [MESSAGE]: message, [STACK]: stack, [BURIED_AT]: at } = headers;
+  if (typeof type !== 'string' || typeof message !== 'string') return undefined;
+  return {
+    reason: { type, message, ...(typeof stack === 'string' ? { stack } : {}) },
+    at: typeof at === 'number' ? at : 0,
+  };
+}
+
+const REASON = 'x-roger-reason';
+const MESSAGE = 'x-roger-message';
+const STACK = 'x-roger-stack';
+const BURIED_AT = 'x-roger-buried-at';
+
 function headersOf({ type, message, stack }: BuriedReason): Record<string, string | number> {
   return {
-    'x-roger-reason': type,
-    'x-roger-message': message.slice(0, MAX_MESSAGE_LENGTH),
-    ...(stack === undefined ? {} : { 'x-roger-stack': stack.slice(0, MAX_STACK_LENGTH) }),
-    'x-roger-buried-at': Date.now(),
+    [REASON]: type,
+    [MESSAGE]: message.slice(0, MAX_MESSAGE_LENGTH),
+    ...(stack === undefined ? {} : { [STACK]: stack.slice(0, MAX_STACK_LENGTH) }),
+    [BURIED_AT]: Date.now(),
   };
 }

@@ -33,7 +33,12 @@ export async function removeMessages(
  * A consumer takes a batch at once where single gets would each wait for their answer. It ends with the batch, so that
  * the acknowledgement brings no more: whatever is taken and given back counts against the delivery limit.
  */
-async function takeBatch(channel: Channel, queue: string, size: number): Promise<ConsumeMessage[]> {
+export async function takeBatch(
+  channel: Channel,
+  queue: string,
+  size: number,
+  silenceMs = SILENCE_MS,
+): Promise<ConsumeMessage[]> {
   const batch: ConsumeMessage[] = [];
   let onMessage = (): void => undefined;
   await channel.prefetch(size);
@@ -42,7 +47,7 @@ async function takeBatch(channel: Channel, queue: string, size: number): Promise
     onMessage();
   });
   await new Promise<void>((resolve) => {
-    const silence = setTimeout(resolve, SILENCE_MS);
+    const silence = setTimeout(resolve, silenceMs);
     onMessage = () => {
       silence.refresh();
       if (batch.length < size) return;

@@ -10,6 +10,7 @@ import {
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type {
+  BuriedVisitor,
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
@@ -27,6 +28,7 @@ import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
+import { visitMessages } from './buried-visit';
 import { removeMessages } from './queue-removal';
 import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
@@ -185,6 +187,25 @@ export class RabbitmqTransport implements Transport {
     return purged + ((await this.purgeLane(address, 'express', onRemoving)) ?? 0);
   }
 
+  async visitBuried(address: QueueAddress, visit: BuriedVisitor, limit: number): Promise<void> {
+    // What the visitor throws is its own, whatever it has to do with a broker.
+    let refusal: { readonly thrown: unknown } | undefined;
+    const careful: BuriedVisitor = async (jobs) => {
+      try {
+        return await visit(jobs);
+      } catch (thrown) {
+        refusal = { thrown };
+        return { removed: [], isOver: true };
+      }
+    };
+    const isThere = await this.askingOf(address, async () => {
+      await visitMessages(this.controlConnection(), this.names.buried(address), careful, limit);
+      return true;
+    });
+    if (refusal !== undefined) throw refusal.thrown;
+    if (isThere === undefined) throw new QueueNotFoundError(address.partition, address.queue);
+  }
+
   async close(timeoutMs: number): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -222,12 +243,16 @@ export class RabbitmqTransport implements Transport {
   }
 
   /** Runs a question about a queue; undefined when the broker has no such queue. */
-  private async asking<T>(
+  private asking<T>(
     address: QueueAddress,
     question: (channel: Channel) => Promise<T>,
   ): Promise<T | undefined> {
+    return this.askingOf(address, () => withChannel(this.controlConnection(), question));
+  }
+
+  private async askingOf<T>(address: QueueAddress, question: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await answered(withChannel(this.controlConnection(), question));
+      return await answered(question());
     } catch (error) {
       if (replyCode(error) === NOT_FOUND) return undefined;
       if (replyCode(error) === ACCESS_REFUSED)

@@ -349,6 +349,24 @@ export async function withChannel<T>(
   connection: ChannelModel,
   task: (channel: Channel) => Promise<T>,
 ): Promise<T> {
+  const { channel, failure, close } = await openChannel(connection);
+  try {
+    return await task(channel);
+  } catch (error) {
+    // The channel's own reason says more than "no reply will be forthcoming"; what was already explained stays.
+    throw error instanceof RogerError ? error : (failure() ?? error);
+  } finally {
+    await close();
+  }
+}
+
+/** A channel of one's own, for longer than a task. */
+export async function openChannel(connection: ChannelModel): Promise<{
+  readonly channel: Channel;
+  /** Why the broker has closed it. */
+  readonly failure: () => Error | undefined;
+  readonly close: () => Promise<void>;
+}> {
   const channel = await connection.createChannel();
   let failure: Error | undefined;
   channel.on('error', (error: Error) => {
@@ -356,15 +374,11 @@ export async function withChannel<T>(
   });
   // amqplib's close() never settles when the connection is lost under it; the event comes either way.
   const closed = new Promise<void>((resolve) => channel.once('close', resolve));
-  try {
-    return await task(channel);
-  } catch (error) {
-    // The channel's own reason says more than "no reply will be forthcoming"; what was already explained stays.
-    throw error instanceof RogerError ? error : (failure ?? error);
-  } finally {
+  const close = (): Promise<void> => {
     channel.close().catch(() => undefined);
-    await closed;
-  }
+    return closed;
+  };
+  return { channel, failure: () => failure, close };
 }
 
 /** The AMQP reply code of an error, where it has one. */
