@@ -79,7 +79,7 @@ class Bench {
     const worker = new Worker({
       registry,
       callbacks,
-      retryLevels: [5],
+      retryLevelsOf: () => [5],
       maxJobBytes: 10_000,
       log,
       logFor: () => log,
