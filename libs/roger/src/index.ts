@@ -18,6 +18,8 @@ export {
   InvalidJobDefinitionError,
   InvalidOptionsError,
   JobCancelledError,
+  JobCrashedError,
+  JobTimeoutError,
   JobTooLargeError,
   LedgerFullError,
   LedgerShardsMismatchError,

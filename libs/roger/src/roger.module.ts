@@ -21,7 +21,7 @@ import { Lifecycle } from './nest/lifecycle';
 import { GlobalStateService } from './partition/global-state.service';
 import { PartitionService } from './partition/partition.service';
 import type { RogerModuleOptions, Settings } from './roger.options';
-import { settingsOf } from './roger.options';
+import { limitsOf, settingsOf } from './roger.options';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import { MemoryTransport } from './transports/memory/memory.transport';
 import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
@@ -100,6 +100,7 @@ class Parts {
     const registry = new JobRegistry(instance);
     const callbacks = new CallbackChain(log);
     const { retryLevels, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
+    const limits = limitsOf(settings);
     const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
     const ledgers = new Ledgers(
       transport.ledgers,
@@ -113,6 +114,7 @@ class Parts {
       callbacks,
       ledgers,
       retryLevels,
+      limits,
       maxJobBytes,
       log,
       logFor: jobLog,
@@ -120,7 +122,7 @@ class Parts {
     const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
 
     this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
-    this.partitions = new PartitionService(partitions, transport, worker, ledgers, log);
+    this.partitions = new PartitionService(partitions, transport, worker, ledgers, log, limits.abortGraceMs);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
@@ -133,6 +135,8 @@ class Parts {
       partitions: this.partitions,
       isWorker: mode === 'worker',
       shutdownTimeoutMs,
+      limits,
+      log,
       moduleRef: nest.moduleRef,
       modules: nest.modules,
     });

@@ -1,6 +1,7 @@
 // The options of RogerModule: what they mean, their defaults, and what is refused.
 import type { Problem } from './job/errors';
 import { InvalidOptionsError } from './job/errors';
+import { problemOfExecutionTime } from './job/execution-time';
 import { describe, problemOfPartitionId, problemOfQueueName } from './job/names';
 import { nearest } from './job/nearest';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
@@ -9,6 +10,7 @@ import type { StatePersister } from './ledger/state-persister';
 import type { PartitionQueues } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
+import type { RunLimits } from './worker/run-limits';
 
 /** What `RogerModule.forRoot` takes. */
 export interface RogerModuleOptions {
@@ -59,6 +61,24 @@ export interface RogerModuleOptions {
    * @default 15000
    */
   shutdownTimeoutMs?: number | undefined;
+  /**
+   * Seconds that an attempt may run where the job's definition doesn't say its own, more than 0. See
+   * `maxExecutionTimeSeconds` of `@RogerJob`.
+   * @default none
+   */
+  maxExecutionTimeSeconds?: number | undefined;
+  /**
+   * Milliseconds that a run may take to end once its signal has aborted. One that goes on is left behind: its worker
+   * takes another job, what it comes to is refused, and it costs memory and CPU until it ends. In a thread it is ended.
+   * @default 1000
+   */
+  abortGraceMs?: number | undefined;
+  /**
+   * The `consumer_timeout` of the broker in milliseconds, 0 when it has none. A job that is not settled within it would be
+   * delivered again, for ever; so a run is aborted with JobTimeoutError a minute before that.
+   * @default 1800000
+   */
+  brokerConsumerTimeoutMs?: number | undefined;
   /**
    * Milliseconds within which `enqueue` settles, the broker being there or not.
    * @default 10000
@@ -117,6 +137,9 @@ export interface Settings {
   readonly maxBuriedQueueSize: number;
   readonly deliveryLimit: number;
   readonly shutdownTimeoutMs: number;
+  readonly maxExecutionTimeSeconds: number | undefined;
+  readonly abortGraceMs: number;
+  readonly brokerConsumerTimeoutMs: number;
   readonly enqueueTimeoutMs: number;
   readonly maxBufferedBytes: number;
   readonly maxJobBytes: number;
@@ -140,6 +163,9 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     maxBuriedQueueSize: options.maxBuriedQueueSize ?? 10_000,
     deliveryLimit: options.deliveryLimit ?? 20,
     shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
+    maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
+    abortGraceMs: options.abortGraceMs ?? 1_000,
+    brokerConsumerTimeoutMs: options.brokerConsumerTimeoutMs ?? 1_800_000,
     enqueueTimeoutMs: options.enqueueTimeoutMs ?? 10_000,
     maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
     maxJobBytes: options.maxJobBytes ?? 256 * 1024,
@@ -149,6 +175,18 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     // The log is kept whatever stands beside it.
     persister: options.persister instanceof RabbitStatePersister ? undefined : options.persister,
     memory: options.memory,
+  };
+}
+
+/** How long runs may take on these settings. */
+export function limitsOf(settings: Settings): RunLimits {
+  const { connection, maxExecutionTimeSeconds, abortGraceMs, brokerConsumerTimeoutMs } = settings;
+  // In memory nobody takes a job away.
+  const isLimited = connection !== undefined && brokerConsumerTimeoutMs > 0;
+  return {
+    maxExecutionTimeSeconds,
+    abortGraceMs,
+    brokerConsumerTimeoutMs: isLimited ? brokerConsumerTimeoutMs : undefined,
   };
 }
 
@@ -179,6 +217,9 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   maxBuriedQueueSize: wholeNumber(1, 100_000_000, 'jobs'),
   deliveryLimit: wholeNumber(1, 1_000_000, 'deliveries'),
   shutdownTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  maxExecutionTimeSeconds: (value, path) => problemIf(path, problemOfExecutionTime(value)),
+  abortGraceMs: wholeNumber(0, 600_000, 'ms'),
+  brokerConsumerTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
   enqueueTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
   maxBufferedBytes: wholeNumber(1024, 64 * GIB, 'bytes'),
   maxJobBytes: wholeNumber(256, 16 * 1024 * 1024, 'bytes'),

@@ -4,6 +4,7 @@ import { hasRules } from './args-validation';
 import { InvalidJobDefinitionError } from './errors';
 import type { Class, JobClass, JobDefinition, JobOptions } from './job-definition';
 import { describe, problemOfInstanceName, problemOfJobName, problemOfKey, problemOfQueueName } from './names';
+import { problemOfExecutionTime } from './execution-time';
 import { nearest } from './nearest';
 import { problemOfRetryLevels } from './retry-levels';
 
@@ -17,6 +18,7 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   queueKey: true,
   executionKey: true,
   retryable: true,
+  maxExecutionTimeSeconds: true,
   instance: true,
 };
 
@@ -58,6 +60,7 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     problemOfQueueOption(options.queue) ??
     problemOfKeyOption('queueKey', options.queueKey) ??
     problemOfKeyOption('executionKey', options.executionKey) ??
+    problemOfTimeOption(options.maxExecutionTimeSeconds) ??
     problemOfArgs(options.args);
   if (problem !== undefined) refuse(problem);
   if (typeof (jobClass.prototype as { perform?: unknown } | undefined)?.perform !== 'function') {
@@ -78,6 +81,7 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     executionKey: options.executionKey,
     retryable: retryable !== false,
     retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
+    maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
   };
 }
 
@@ -112,6 +116,11 @@ function problemOfKeyOption(option: 'queueKey' | 'executionKey', key: unknown): 
 
 function problemOfQueueOption(queue: unknown): string | undefined {
   return queue === undefined || typeof queue === 'function' ? undefined : problemOfQueueName(queue);
+}
+
+function problemOfTimeOption(seconds: unknown): string | undefined {
+  const problem = seconds === undefined ? undefined : problemOfExecutionTime(seconds);
+  return problem === undefined ? undefined : `maxExecutionTimeSeconds ${problem}`;
 }
 
 function problemOfArgs(args: unknown): string | undefined {

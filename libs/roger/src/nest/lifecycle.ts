@@ -8,10 +8,13 @@ import type {
 import { ModuleRef } from '@nestjs/core';
 import type { ModulesContainer } from '@nestjs/core';
 import type { JobRegistry } from '../job/job-registry';
+import type { RogerLog } from '../job/log';
 import type { Ledgers } from '../ledger/ledgers';
 import type { PartitionService } from '../partition/partition.service';
 import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
+import { warningsOf } from '../worker/run-limits';
+import type { RunLimits } from '../worker/run-limits';
 import type { Explorer } from './explorer';
 
 /** How long confirms and farewells may take once the jobs have ended. */
@@ -28,6 +31,8 @@ export interface LifecycleParts {
   readonly partitions: PartitionService;
   readonly isWorker: boolean;
   readonly shutdownTimeoutMs: number;
+  readonly limits: RunLimits;
+  readonly log: RogerLog;
   /** Of the module that this instance lives in. */
   readonly moduleRef: ModuleRef;
   readonly modules: ModulesContainer;
@@ -49,6 +54,9 @@ export class Lifecycle
     const { explorer, registry, callbacks, transport } = this.parts;
     explorer.registerJobs(registry);
     explorer.addCallbacks(callbacks);
+    for (const warning of warningsOf(registry.runnableDefinitions, this.parts.limits)) {
+      this.parts.log.warn(warning);
+    }
     transport.open();
   }
 

@@ -13,6 +13,8 @@ import { Worker } from '../worker/worker';
 import type { LedgersOfLanes } from './partition.service';
 import { PartitionService } from './partition.service';
 
+const GRACE_MS = 1_000;
+
 /** A transport that delivers what the test tells it to, within the prefetch, and keeps what it is told. */
 class FakeTransport {
   /** What was asked of the subscription, in order. */
@@ -141,6 +143,11 @@ class Node {
       registry,
       callbacks: new CallbackChain(log),
       retryLevels: [1],
+      limits: {
+        maxExecutionTimeSeconds: undefined,
+        abortGraceMs: GRACE_MS,
+        brokerConsumerTimeoutMs: undefined,
+      },
       maxJobBytes: 10_000,
       log,
       logFor: () => log,
@@ -153,6 +160,7 @@ class Node {
       worker,
       LEDGERS,
       log,
+      GRACE_MS,
     );
     this.partitions.startAll();
     // How it began is not what these tests are about.
@@ -360,9 +368,10 @@ describe('a drain', () => {
     await jest.advanceTimersByTimeAsync(7_000);
     await drained;
     expect(node.transport.asked).toEqual(['stop', 'close']);
+    expect(node.transport.settlements.get(id)).toBe('handBack');
     run?.end();
     await turns();
-    expect(node.transport.settlements.has(id)).toBe(false);
+    expect(node.transport.settlements.get(id)).toBe('handBack');
     expect(jest.getTimerCount()).toBe(0);
   });
 });

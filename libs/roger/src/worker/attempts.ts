@@ -1,15 +1,24 @@
 // An attempt at a job: finds the handler, checks the args, runs it, tells the callbacks. Decides the end, settles nothing.
 import { checkArgs } from '../job/args-validation';
-import { InvalidJobArgsError, MalformedJobError, oneLine, UnknownJobError } from '../job/errors';
+import {
+  InvalidJobArgsError,
+  JobTimeoutError,
+  MalformedJobError,
+  oneLine,
+  UnknownJobError,
+} from '../job/errors';
 import type { Job } from '../job/job';
 import type { JobContext, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import { describe } from '../job/names';
 import type { BuriedReason } from '../transport';
+import type { AbortLadder } from './abort-ladder';
 import type { AfterFailure, CallbackChain, CallbackStates } from './callbacks';
 import { afterFailure, afterUnknown } from './retry-policy';
 import type { Run } from './run';
+import { brokerLimit, ownLimit } from './run-limits';
+import type { RunLimits } from './run-limits';
 
 /** How an attempt ended, and what has to become of the job. */
 export type End =
@@ -28,6 +37,7 @@ export interface AttemptsParts {
   readonly registry: JobRegistry;
   readonly callbacks: CallbackChain;
   readonly retryLevels: readonly number[];
+  readonly limits: RunLimits;
   readonly log: RogerLog;
   /** A log for one job's handler. */
   readonly logFor: (job: Job) => RogerLog;
@@ -60,13 +70,36 @@ export class Attempts {
     if (run.wasLost()) return this.refuse(run, job);
     let result: unknown;
     try {
-      result = await registered.invoke(args, context);
+      result = await this.perform(registered, args, context, run);
     } catch (thrown) {
-      return this.failed(job, body, run, registered, toError(thrown), states);
+      return this.failed(job, body, run, registered, failureOf(toError(thrown), run), states);
     }
     if (run.wasLost()) return this.refuse(run, job);
     if (states !== undefined) await callbacks.afterRun({ job, result }, states);
     return DONE;
+  }
+
+  /** Rejects with why the run should have ended when it is left behind. */
+  private perform(registered: RegisteredJob, args: unknown, context: JobContext, run: Run): unknown {
+    const { limits, log } = this.parts;
+    const { ladder } = run;
+    const result = registered.invoke(args, context);
+    if (!isPromise(result)) return result;
+    const broker = brokerLimit(limits, run.heldMs);
+    const own = ownLimit(registered.definition, limits);
+    const limit = own !== undefined && own.afterMs <= (broker?.afterMs ?? Infinity) ? own : broker;
+    if (limit !== undefined) ladder.limit(limit);
+    return ladder.untilEnd(result, limits.abortGraceMs, (handler) => {
+      const who = `Job ${context.job.name} ${context.job.id}`;
+      log.warn(
+        `${who} has not ended ${limits.abortGraceMs} ms after it was told to (${oneLine(ladder.reason?.message ?? '')}): ` +
+          `it is left behind, and costs memory and CPU until it ends. Let its handler heed context.signal, or run it in a thread.`,
+      );
+      const refuse = (how: string) => (): void => {
+        log.warn(`${who}, left behind, has ${how} after all; that is refused`);
+      };
+      run.leaveBehind(handler.then(refuse('ended well'), refuse('failed')));
+    });
   }
 
   /** For a job that was cancelled, whether it has begun or not. Never rejects. */
@@ -109,7 +142,7 @@ export class Attempts {
       return this.cancel(job, reason, states);
     }
     // It ended because it was told to, not because it failed: the attempt is not counted.
-    if (run.abortReason !== undefined) return HAND_BACK;
+    if (run.abortReason !== undefined && !run.wasTimedOut()) return HAND_BACK;
     const next = afterFailure(definition, job, this.parts.retryLevels);
     this.logFailure(job, error, next);
     if (states !== undefined) await this.parts.callbacks.onError({ job, error, next }, states);
@@ -153,13 +186,15 @@ class RunContext implements JobContext {
   private log: RogerLog | undefined;
   /** Its own: the run goes on to other jobs, and a handler may keep its context. */
   readonly fence: number | undefined;
+  private readonly ladder: AbortLadder;
 
   constructor(
     readonly job: Job,
-    private readonly run: Run,
+    run: Run,
     private readonly logFor: (job: Job) => RogerLog,
   ) {
     this.fence = run.fence;
+    this.ladder = run.ladder;
   }
 
   get attempt(): number {
@@ -167,12 +202,22 @@ class RunContext implements JobContext {
   }
 
   get signal(): AbortSignal {
-    return this.run.signal;
+    return this.ladder.signal;
   }
 
   get logger(): RogerLog {
     return (this.log ??= this.logFor(this.job));
   }
+}
+
+/** What a run throws that took too long has failed for that, whatever it says. */
+function failureOf(error: Error, { abortReason }: Run): Error {
+  if (!(abortReason instanceof JobTimeoutError) || error === abortReason) return error;
+  return new JobTimeoutError(abortReason.limitMs, abortReason.whose, { cause: error });
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
 function toError(thrown: unknown): Error {

@@ -77,7 +77,19 @@ class Bench {
         return this.perform(args, context);
       },
     });
-    const parts = { registry, callbacks: this.callbacks, retryLevels: [1, 5], maxJobBytes: 1_000, log };
+    const limits = {
+      maxExecutionTimeSeconds: undefined,
+      abortGraceMs: 1_000,
+      brokerConsumerTimeoutMs: undefined,
+    };
+    const parts = {
+      registry,
+      callbacks: this.callbacks,
+      retryLevels: [1, 5],
+      limits,
+      maxJobBytes: 1_000,
+      log,
+    };
     this.worker = new Worker({ ...parts, ledgers: NO_LEDGERS, logFor: () => log });
   }
 
@@ -90,6 +102,7 @@ class Bench {
       onAsking: () => undefined,
       onReady: () => Promise.resolve(true),
       onRan: () => undefined,
+      onLeftBehind: () => undefined,
       chain: 1,
       shouldYield: false,
     });
