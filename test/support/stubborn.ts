@@ -19,14 +19,16 @@ export class Limited extends Work {
 export class Told {
   readonly errors: { readonly job: Job; readonly error: Error; readonly next: AfterFailure }[] = [];
   readonly done: string[] = [];
+  readonly results: unknown[] = [];
   readonly cancelled: string[] = [];
 
   onError({ job, error, next }: ErrorEvent): void {
     this.errors.push({ job, error, next });
   }
 
-  afterRun({ job }: AfterRunEvent): void {
+  afterRun({ job, result }: AfterRunEvent): void {
     this.done.push(job.id);
+    this.results.push(result);
   }
 
   onCancel({ job }: CancelEvent): void {

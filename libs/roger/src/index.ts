@@ -62,6 +62,7 @@ export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
 export { RogerJob } from './nest/roger-job.decorator';
+export type { ThreadOptions, ThreadResourceLimits } from './nest/threads/thread-options';
 export { GlobalStateService } from './partition/global-state.service';
 export type { CancelResult, PauseResult } from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';

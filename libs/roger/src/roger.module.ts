@@ -18,6 +18,8 @@ import type { InstanceName } from './nest/instances';
 import { InstanceMark, instancesOf } from './nest/instances';
 import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
+import { jobThread } from './nest/threads/job-thread';
+import { JobThreads } from './nest/threads/job-threads';
 import { GlobalStateService } from './partition/global-state.service';
 import { PartitionService } from './partition/partition.service';
 import type { RogerModuleOptions, Settings } from './roger.options';
@@ -119,6 +121,7 @@ class Parts {
       log,
       logFor: jobLog,
     });
+    const threads = threadsOf(settings, instance, log);
     const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
 
     this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
@@ -127,13 +130,15 @@ class Parts {
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
-      explorer: new Explorer(nest.discovery, invoker, instance, known),
+      explorer: new Explorer(nest.discovery, invoker, instance, known, threads),
       registry,
       callbacks,
       transport,
       ledgers,
       partitions: this.partitions,
       isWorker: mode === 'worker',
+      instance,
+      threads,
       shutdownTimeoutMs,
       limits,
       log,
@@ -146,12 +151,20 @@ class Parts {
 function transportOf(settings: Settings, log: Logger): RabbitmqTransport | MemoryTransport {
   const { connection } = settings;
   if (connection !== undefined) return new RabbitmqTransport({ ...settings, connection }, log);
-  log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
-  return new MemoryTransport({
+  const transport = new MemoryTransport({
     broker: settings.memory ?? new MemoryBroker(),
     log,
     ledgerShards: settings.ledgerShards,
   });
+  // The memory of a thread ends with it: what is enqueued there is refused.
+  if (jobThread() !== undefined) void transport.close();
+  else log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
+  return transport;
+}
+
+function threadsOf(settings: Settings, instance: InstanceName, log: Logger): JobThreads | undefined {
+  const { threads, abortGraceMs } = settings;
+  return threads === undefined ? undefined : new JobThreads(threads, instance, abortGraceMs, log);
 }
 
 const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) => object }[] = [

@@ -1,4 +1,5 @@
 // The options of RogerModule: what they mean, their defaults, and what is refused.
+import { isAbsolute } from 'node:path';
 import type { Problem } from './job/errors';
 import { InvalidOptionsError } from './job/errors';
 import { problemOfExecutionTime } from './job/execution-time';
@@ -7,6 +8,7 @@ import { nearest } from './job/nearest';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
 import { RabbitStatePersister } from './ledger/rabbit-state-persister';
 import type { StatePersister } from './ledger/state-persister';
+import type { ThreadOptions } from './nest/threads/thread-options';
 import type { PartitionQueues } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
@@ -80,6 +82,11 @@ export interface RogerModuleOptions {
    */
   brokerConsumerTimeoutMs?: number | undefined;
   /**
+   * The worker threads of jobs with `isolation: 'thread'`: `{ module: require.resolve('./app.module') }`.
+   * @default none
+   */
+  threads?: ThreadOptions | undefined;
+  /**
    * Milliseconds within which `enqueue` settles, the broker being there or not.
    * @default 10000
    */
@@ -140,6 +147,7 @@ export interface Settings {
   readonly maxExecutionTimeSeconds: number | undefined;
   readonly abortGraceMs: number;
   readonly brokerConsumerTimeoutMs: number;
+  readonly threads: ThreadOptions | undefined;
   readonly enqueueTimeoutMs: number;
   readonly maxBufferedBytes: number;
   readonly maxJobBytes: number;
@@ -166,6 +174,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
     abortGraceMs: options.abortGraceMs ?? 1_000,
     brokerConsumerTimeoutMs: options.brokerConsumerTimeoutMs ?? 1_800_000,
+    threads: options.threads,
     enqueueTimeoutMs: options.enqueueTimeoutMs ?? 10_000,
     maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
     maxJobBytes: options.maxJobBytes ?? 256 * 1024,
@@ -220,6 +229,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   maxExecutionTimeSeconds: (value, path) => problemIf(path, problemOfExecutionTime(value)),
   abortGraceMs: wholeNumber(0, 600_000, 'ms'),
   brokerConsumerTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  threads: problemsOfThreads,
   enqueueTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
   maxBufferedBytes: wholeNumber(1024, 64 * GIB, 'bytes'),
   maxJobBytes: wholeNumber(256, 16 * 1024 * 1024, 'bytes'),
@@ -245,6 +255,49 @@ const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
       ? []
       : [{ path, message: `must be an object of TLS settings, not ${describeKind(value)}` }],
 };
+
+const THREAD_CHECKS: Record<keyof ThreadOptions, Check> = {
+  module: (value, path) =>
+    typeof value === 'string' && isAbsolute(value)
+      ? []
+      : [
+          {
+            path,
+            message: `must be the absolute path of a file, like require.resolve('./app.module'), not ${describe(value)}`,
+          },
+        ],
+  exportName: (value, path) =>
+    typeof value === 'string' && value.length > 0
+      ? []
+      : [{ path, message: `must be the name of an export, not ${describe(value)}` }],
+  maxThreads: wholeNumber(1, 1_024, 'threads'),
+  idleTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  resourceLimits: (value, path) =>
+    isRecord(value) ? [] : [{ path, message: `must be an object, not ${describe(value)}` }],
+  execArgv: (value, path) =>
+    Array.isArray(value) && value.every((part) => typeof part === 'string')
+      ? []
+      : [{ path, message: `must be a list of texts, not ${describe(value)}` }],
+};
+
+function problemsOfThreads(value: unknown, path: string): Problem[] {
+  if (!isRecord(value)) {
+    return [
+      {
+        path,
+        message: `must be an object like { module: require.resolve('./app.module') }, not ${describe(value)}`,
+      },
+    ];
+  }
+  const problems = problemsOfFields(value, THREAD_CHECKS, path);
+  if ((value as { module?: unknown }).module === undefined) {
+    problems.push({
+      path: `${path}.module`,
+      message: "is missing; say for example require.resolve('./app.module')",
+    });
+  }
+  return problems;
+}
 
 function problemsOfPersister(value: unknown, path: string): Problem[] {
   const methods = (value ?? {}) as Partial<Record<string, unknown>>;

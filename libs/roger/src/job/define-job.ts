@@ -19,6 +19,7 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   executionKey: true,
   retryable: true,
   maxExecutionTimeSeconds: true,
+  isolation: true,
   instance: true,
 };
 
@@ -61,6 +62,7 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     problemOfKeyOption('queueKey', options.queueKey) ??
     problemOfKeyOption('executionKey', options.executionKey) ??
     problemOfTimeOption(options.maxExecutionTimeSeconds) ??
+    problemOfIsolation(options.isolation) ??
     problemOfArgs(options.args);
   if (problem !== undefined) refuse(problem);
   if (typeof (jobClass.prototype as { perform?: unknown } | undefined)?.perform !== 'function') {
@@ -82,6 +84,7 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     retryable: retryable !== false,
     retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
     maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
+    isolation: options.isolation,
   };
 }
 
@@ -121,6 +124,12 @@ function problemOfQueueOption(queue: unknown): string | undefined {
 function problemOfTimeOption(seconds: unknown): string | undefined {
   const problem = seconds === undefined ? undefined : problemOfExecutionTime(seconds);
   return problem === undefined ? undefined : `maxExecutionTimeSeconds ${problem}`;
+}
+
+function problemOfIsolation(isolation: unknown): string | undefined {
+  return isolation === undefined || isolation === 'thread'
+    ? undefined
+    : `isolation must be 'thread' or left out, not ${describe(isolation)}`;
 }
 
 function problemOfArgs(args: unknown): string | undefined {

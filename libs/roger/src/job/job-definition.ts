@@ -120,6 +120,13 @@ export interface JobOptions<Args = never> {
    */
   maxExecutionTimeSeconds?: number;
   /**
+   * `'thread'`: `perform` runs in a worker thread, which has the app's providers of its own (see the module's `threads`).
+   * Whatever it does there harms no other job: it may block, run out of memory or exit, and when it doesn't end within
+   * `abortGraceMs` of its abort the thread is ended. Args and result are copied.
+   * @default none (it runs among the others, in the process)
+   */
+  isolation?: 'thread';
+  /**
    * The module instance (see `forRoot({ name })`) that this job belongs to. An app that runs the job must have it.
    * @default the unnamed one
    */
@@ -141,10 +148,14 @@ export interface JobDefinition {
   readonly retryLevels: readonly number[] | undefined;
   /** Seconds that an attempt may run; undefined: as long as the module lets it. */
   readonly maxExecutionTimeSeconds?: number | undefined;
+  /** Where it runs; undefined: in the process. */
+  readonly isolation?: 'thread' | undefined;
 }
 
 /** A definition with the means to run it: finds or makes the handler, passes Nest's enhancers, calls `perform`. */
 export interface RegisteredJob {
   readonly definition: JobDefinition;
   readonly invoke: (args: unknown, context: JobContext) => unknown;
+  /** Runs it in a thread, and ends that when it must; `begun` is called when its time begins to count. */
+  readonly invokeApart?: ((context: JobContext, begun: () => void) => Promise<unknown>) | undefined;
 }

@@ -12,6 +12,7 @@ export class AbortLadder {
   /** The run goes on without us. */
   isLeftBehind = false;
   private isTimeOver = false;
+  private hasEnded = false;
   private controller: AbortController | undefined;
   private readonly timers: NodeJS.Timeout[] = [];
   /** Starts the grace; there while the handler runs. */
@@ -48,6 +49,7 @@ export class AbortLadder {
 
   /** Aborts when the time is over and the handler still runs. */
   limit({ afterMs, error }: RunLimit): void {
+    if (this.hasEnded) return;
     const timer = setTimeout(() => {
       this.isTimeOver = true;
       this.abort(error());
@@ -78,6 +80,7 @@ export class AbortLadder {
         if (this.reason !== undefined) this.onAbort();
       });
     } finally {
+      this.hasEnded = true;
       this.onAbort = undefined;
       for (const timer of this.timers) clearTimeout(timer);
       this.timers.length = 0;

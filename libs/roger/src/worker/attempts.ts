@@ -43,6 +43,9 @@ export interface AttemptsParts {
   readonly logFor: (job: Job) => RogerLog;
 }
 
+/** How long it may take to end a thread, after the grace of its job. */
+const THREAD_END_MS = 5_000;
+
 const DONE: End = { kind: 'done' };
 const FAILED: End = { kind: 'failed' };
 const CANCELLED: End = { kind: 'cancelled' };
@@ -83,13 +86,24 @@ export class Attempts {
   private perform(registered: RegisteredJob, args: unknown, context: JobContext, run: Run): unknown {
     const { limits, log } = this.parts;
     const { ladder } = run;
-    const result = registered.invoke(args, context);
-    if (!isPromise(result)) return result;
     const broker = brokerLimit(limits, run.heldMs);
     const own = ownLimit(registered.definition, limits);
-    const limit = own !== undefined && own.afterMs <= (broker?.afterMs ?? Infinity) ? own : broker;
-    if (limit !== undefined) ladder.limit(limit);
-    return ladder.untilEnd(result, limits.abortGraceMs, (handler) => {
+    let result: unknown;
+    let graceMs = limits.abortGraceMs;
+    if (registered.invokeApart === undefined) {
+      result = registered.invoke(args, context);
+      if (!isPromise(result)) return result;
+      const limit = own !== undefined && own.afterMs <= (broker?.afterMs ?? Infinity) ? own : broker;
+      if (limit !== undefined) ladder.limit(limit);
+    } else {
+      // Until a thread is free it has not begun.
+      result = registered.invokeApart(context, () => {
+        if (own !== undefined) ladder.limit(own);
+      });
+      if (broker !== undefined) ladder.limit(broker);
+      graceMs += THREAD_END_MS;
+    }
+    return ladder.untilEnd(result as Promise<unknown>, graceMs, (handler) => {
       const who = `Job ${context.job.name} ${context.job.id}`;
       log.warn(
         `${who} has not ended ${limits.abortGraceMs} ms after it was told to (${oneLine(ladder.reason?.message ?? '')}): ` +
