@@ -21,7 +21,9 @@ interface Stage {
 }
 
 async function stage(maxWorkers = 5): Promise<Stage> {
-  const { partition, worker, producer } = keyedPartition({ default: maxWorkers });
+  // How long a job that ignores its signal keeps its worker is another spec's matter.
+  const patience = { abortGraceMs: 60_000 };
+  const { partition, worker, producer } = keyedPartition({ default: maxWorkers }, patience);
   const sightings = new Sightings();
   return {
     partition,

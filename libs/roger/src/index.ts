@@ -18,6 +18,8 @@ export {
   InvalidJobDefinitionError,
   InvalidOptionsError,
   JobCancelledError,
+  JobCrashedError,
+  JobTimeoutError,
   JobTooLargeError,
   LedgerFullError,
   LedgerShardsMismatchError,
@@ -69,6 +71,7 @@ export type {
   RetryAllBuriedResult,
   RetryBuriedResult,
 } from './partition/buried-jobs.service';
+export type { ThreadOptions, ThreadResourceLimits } from './nest/threads/thread-options';
 export { GlobalStateService } from './partition/global-state.service';
 export type { CancelResult, PauseResult } from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';

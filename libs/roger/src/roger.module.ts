@@ -19,11 +19,13 @@ import { InstanceMark, instancesOf } from './nest/instances';
 import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
 import { BuriedJobs } from './partition/buried-jobs.service';
+import { jobThread } from './nest/threads/job-thread';
+import { JobThreads } from './nest/threads/job-threads';
 import { GlobalStateService } from './partition/global-state.service';
 import { retryLevelsOfQueue } from './partition/partition';
 import { PartitionService } from './partition/partition.service';
 import type { RogerModuleOptions, Settings } from './roger.options';
-import { settingsOf } from './roger.options';
+import { limitsOf, settingsOf } from './roger.options';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import { MemoryTransport } from './transports/memory/memory.transport';
 import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
@@ -103,6 +105,7 @@ class Parts {
     const registry = new JobRegistry(instance);
     const callbacks = new CallbackChain(log);
     const { retryLevels, retryJitter, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
+    const limits = limitsOf(settings);
     const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
     const ledgers = new Ledgers(
       transport.ledgers,
@@ -117,27 +120,33 @@ class Parts {
       ledgers,
       retryLevelsOf: (address) => retryLevelsOfQueue(partitions, address) ?? retryLevels,
       retryJitter,
+      limits,
       maxJobBytes,
       log,
       logFor: jobLog,
     });
+    const threads = threadsOf(settings, instance, log);
     const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
 
     this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
-    this.partitions = new PartitionService(partitions, transport, worker, ledgers, log);
+    this.partitions = new PartitionService(partitions, transport, worker, ledgers, log, limits.abortGraceMs);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
-      explorer: new Explorer(nest.discovery, invoker, instance, known),
+      explorer: new Explorer(nest.discovery, invoker, instance, known, threads),
       registry,
       callbacks,
       transport,
       ledgers,
       partitions: this.partitions,
       isWorker: mode === 'worker',
+      instance,
+      threads,
       shutdownTimeoutMs,
+      limits,
+      log,
       moduleRef: nest.moduleRef,
       modules: nest.modules,
     });
@@ -147,12 +156,20 @@ class Parts {
 function transportOf(settings: Settings, log: Logger): RabbitmqTransport | MemoryTransport {
   const { connection } = settings;
   if (connection !== undefined) return new RabbitmqTransport({ ...settings, connection }, log);
-  log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
-  return new MemoryTransport({
+  const transport = new MemoryTransport({
     broker: settings.memory ?? new MemoryBroker(),
     log,
     ledgerShards: settings.ledgerShards,
   });
+  // The memory of a thread ends with it: what is enqueued there is refused.
+  if (jobThread() !== undefined) void transport.close();
+  else log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
+  return transport;
+}
+
+function threadsOf(settings: Settings, instance: InstanceName, log: Logger): JobThreads | undefined {
+  const { threads, abortGraceMs } = settings;
+  return threads === undefined ? undefined : new JobThreads(threads, instance, abortGraceMs, log);
 }
 
 const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) => object }[] = [

@@ -1,14 +1,18 @@
 // The options of RogerModule: what they mean, their defaults, and what is refused.
+import { isAbsolute } from 'node:path';
 import type { Problem } from './job/errors';
 import { InvalidOptionsError } from './job/errors';
+import { problemOfExecutionTime } from './job/execution-time';
 import { describe, problemOfPartitionId, problemOfQueueName } from './job/names';
 import { nearest } from './job/nearest';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
 import { RabbitStatePersister } from './ledger/rabbit-state-persister';
 import type { StatePersister } from './ledger/state-persister';
+import type { ThreadOptions } from './nest/threads/thread-options';
 import type { PartitionQueues, QueueOptions } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
+import type { RunLimits } from './worker/run-limits';
 
 /** What `RogerModule.forRoot` takes. */
 export interface RogerModuleOptions {
@@ -65,6 +69,29 @@ export interface RogerModuleOptions {
    * @default 15000
    */
   shutdownTimeoutMs?: number | undefined;
+  /**
+   * Seconds that an attempt may run where the job's definition doesn't say its own, more than 0. See
+   * `maxExecutionTimeSeconds` of `@RogerJob`.
+   * @default none
+   */
+  maxExecutionTimeSeconds?: number | undefined;
+  /**
+   * Milliseconds that a run may take to end once its signal has aborted. One that goes on is left behind: its worker
+   * takes another job, what it comes to is refused, and it costs memory and CPU until it ends. In a thread it is ended.
+   * @default 1000
+   */
+  abortGraceMs?: number | undefined;
+  /**
+   * The `consumer_timeout` of the broker in milliseconds, 0 when it has none. A job that is not settled within it would be
+   * delivered again, for ever; so a run is aborted with JobTimeoutError a minute before that.
+   * @default 1800000
+   */
+  brokerConsumerTimeoutMs?: number | undefined;
+  /**
+   * The worker threads of jobs with `isolation: 'thread'`: `{ module: require.resolve('./app.module') }`.
+   * @default none
+   */
+  threads?: ThreadOptions | undefined;
   /**
    * Milliseconds within which `enqueue` settles, the broker being there or not.
    * @default 10000
@@ -124,6 +151,10 @@ export interface Settings {
   readonly maxBuriedQueueSize: number;
   readonly deliveryLimit: number;
   readonly shutdownTimeoutMs: number;
+  readonly maxExecutionTimeSeconds: number | undefined;
+  readonly abortGraceMs: number;
+  readonly brokerConsumerTimeoutMs: number;
+  readonly threads: ThreadOptions | undefined;
   readonly enqueueTimeoutMs: number;
   readonly maxBufferedBytes: number;
   readonly maxJobBytes: number;
@@ -148,6 +179,10 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     maxBuriedQueueSize: options.maxBuriedQueueSize ?? 10_000,
     deliveryLimit: options.deliveryLimit ?? 20,
     shutdownTimeoutMs: options.shutdownTimeoutMs ?? 15_000,
+    maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
+    abortGraceMs: options.abortGraceMs ?? 1_000,
+    brokerConsumerTimeoutMs: options.brokerConsumerTimeoutMs ?? 1_800_000,
+    threads: options.threads,
     enqueueTimeoutMs: options.enqueueTimeoutMs ?? 10_000,
     maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
     maxJobBytes: options.maxJobBytes ?? 256 * 1024,
@@ -157,6 +192,18 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     // The log is kept whatever stands beside it.
     persister: options.persister instanceof RabbitStatePersister ? undefined : options.persister,
     memory: options.memory,
+  };
+}
+
+/** How long runs may take on these settings. */
+export function limitsOf(settings: Settings): RunLimits {
+  const { connection, maxExecutionTimeSeconds, abortGraceMs, brokerConsumerTimeoutMs } = settings;
+  // In memory nobody takes a job away.
+  const isLimited = connection !== undefined && brokerConsumerTimeoutMs > 0;
+  return {
+    maxExecutionTimeSeconds,
+    abortGraceMs,
+    brokerConsumerTimeoutMs: isLimited ? brokerConsumerTimeoutMs : undefined,
   };
 }
 
@@ -191,6 +238,10 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   maxBuriedQueueSize: wholeNumber(1, 100_000_000, 'jobs'),
   deliveryLimit: wholeNumber(1, 1_000_000, 'deliveries'),
   shutdownTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  maxExecutionTimeSeconds: (value, path) => problemIf(path, problemOfExecutionTime(value)),
+  abortGraceMs: wholeNumber(0, 600_000, 'ms'),
+  brokerConsumerTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  threads: problemsOfThreads,
   enqueueTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
   maxBufferedBytes: wholeNumber(1024, 64 * GIB, 'bytes'),
   maxJobBytes: wholeNumber(256, 16 * 1024 * 1024, 'bytes'),
@@ -216,6 +267,49 @@ const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
       ? []
       : [{ path, message: `must be an object of TLS settings, not ${describeKind(value)}` }],
 };
+
+const THREAD_CHECKS: Record<keyof ThreadOptions, Check> = {
+  module: (value, path) =>
+    typeof value === 'string' && isAbsolute(value)
+      ? []
+      : [
+          {
+            path,
+            message: `must be the absolute path of a file, like require.resolve('./app.module'), not ${describe(value)}`,
+          },
+        ],
+  exportName: (value, path) =>
+    typeof value === 'string' && value.length > 0
+      ? []
+      : [{ path, message: `must be the name of an export, not ${describe(value)}` }],
+  maxThreads: wholeNumber(1, 1_024, 'threads'),
+  idleTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  resourceLimits: (value, path) =>
+    isRecord(value) ? [] : [{ path, message: `must be an object, not ${describe(value)}` }],
+  execArgv: (value, path) =>
+    Array.isArray(value) && value.every((part) => typeof part === 'string')
+      ? []
+      : [{ path, message: `must be a list of texts, not ${describe(value)}` }],
+};
+
+function problemsOfThreads(value: unknown, path: string): Problem[] {
+  if (!isRecord(value)) {
+    return [
+      {
+        path,
+        message: `must be an object like { module: require.resolve('./app.module') }, not ${describe(value)}`,
+      },
+    ];
+  }
+  const problems = problemsOfFields(value, THREAD_CHECKS, path);
+  if ((value as { module?: unknown }).module === undefined) {
+    problems.push({
+      path: `${path}.module`,
+      message: "is missing; say for example require.resolve('./app.module')",
+    });
+  }
+  return problems;
+}
 
 function problemsOfPersister(value: unknown, path: string): Problem[] {
   const methods = (value ?? {}) as Partial<Record<string, unknown>>;

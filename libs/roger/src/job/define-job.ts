@@ -4,6 +4,7 @@ import { hasRules } from './args-validation';
 import { InvalidJobDefinitionError } from './errors';
 import type { Class, JobClass, JobDefinition, JobOptions } from './job-definition';
 import { describe, problemOfInstanceName, problemOfJobName, problemOfKey, problemOfQueueName } from './names';
+import { problemOfExecutionTime } from './execution-time';
 import { nearest } from './nearest';
 import { problemOfRetryLevels } from './retry-levels';
 
@@ -17,6 +18,8 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   queueKey: true,
   executionKey: true,
   retryable: true,
+  maxExecutionTimeSeconds: true,
+  isolation: true,
   instance: true,
 };
 
@@ -58,6 +61,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     problemOfQueueOption(options.queue) ??
     problemOfKeyOption('queueKey', options.queueKey) ??
     problemOfKeyOption('executionKey', options.executionKey) ??
+    problemOfTimeOption(options.maxExecutionTimeSeconds) ??
+    problemOfIsolation(options.isolation) ??
     problemOfArgs(options.args);
   if (problem !== undefined) refuse(problem);
   if (typeof (jobClass.prototype as { perform?: unknown } | undefined)?.perform !== 'function') {
@@ -77,6 +82,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
     retryJitter: typeof retryable === 'object' ? retryable.jitter : undefined,
     retryRule: typeof retryable === 'function' ? retryable : undefined,
+    maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
+    isolation: options.isolation,
   };
 }
 
@@ -119,6 +126,17 @@ function problemOfRetryable(retryable: unknown): string | undefined {
   const problem = problemOfRetryLevels(levels);
   if (problem !== undefined || jitter === undefined || typeof jitter === 'boolean') return problem;
   return `jitter must be true or false, not ${describe(jitter)}`;
+}
+
+function problemOfTimeOption(seconds: unknown): string | undefined {
+  const problem = seconds === undefined ? undefined : problemOfExecutionTime(seconds);
+  return problem === undefined ? undefined : `maxExecutionTimeSeconds ${problem}`;
+}
+
+function problemOfIsolation(isolation: unknown): string | undefined {
+  return isolation === undefined || isolation === 'thread'
+    ? undefined
+    : `isolation must be 'thread' or left out, not ${describe(isolation)}`;
 }
 
 function problemOfArgs(args: unknown): string | undefined {

@@ -108,6 +108,8 @@ const EXAMPLES: Record<
     'from a backup',
   ],
   JobCancelledError: [(text) => new errors.JobCancelledError(text), SHOWN],
+  JobTimeoutError: [(text) => new errors.JobTimeoutError(1_500, text), SHOWN, '1.5 s'],
+  JobCrashedError: [(text) => new errors.JobCrashedError(text), SHOWN],
 };
 
 const names = Object.keys(EXAMPLES) as (keyof typeof EXAMPLES)[];

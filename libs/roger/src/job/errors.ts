@@ -393,6 +393,35 @@ export class JobCancelledError extends RogerError {
   }
 }
 
+/**
+ * Why a running job's signal was aborted: it ran longer than its limit, its `maxExecutionTimeSeconds` or what the broker
+ * allows. The attempt has failed, whatever the handler throws then (its `cause`); one that still ends well counts as done.
+ */
+export class JobTimeoutError extends RogerError {
+  readonly code = 'ROGER_JOB_TIMEOUT';
+  constructor(
+    readonly limitMs: number,
+    readonly whose: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`The job ran longer than ${limitMs / 1000} s (${whose})`, options);
+  }
+}
+
+/**
+ * What ran the job died with it: its thread exited, ran out of memory or met an error that nobody caught, or its process
+ * did so again and again. A thread's job is retried like any that failed; what has taken processes with it is buried.
+ */
+export class JobCrashedError extends RogerError {
+  readonly code = 'ROGER_JOB_CRASHED';
+  constructor(
+    readonly detail: string,
+    options?: { cause?: unknown },
+  ) {
+    super(`What ran the job died with it: ${detail}`, options);
+  }
+}
+
 function describeCause(cause: unknown): string {
   return cause instanceof Error ? ` (${cause.message})` : '';
 }

@@ -40,9 +40,11 @@ export interface JobContext {
    */
   readonly fence: number | undefined;
   /**
-   * Aborted when the run should end early: the job was cancelled ({@link JobCancelledError}), its delivery was lost
-   * ({@link DeliveryLostError}) or the node shuts down and the time to finish is over ({@link ShutdownError}; a run that
-   * still ends well within a second counts). What a run comes to after its delivery was lost is not counted.
+   * Aborted when the run should end early: the job was cancelled ({@link JobCancelledError}), it ran longer than it may
+   * ({@link JobTimeoutError}), its delivery was lost ({@link DeliveryLostError}) or the node shuts down and the time to
+   * finish is over ({@link ShutdownError}). A run that still ends well within `abortGraceMs` counts; after that it is
+   * left behind: the job is settled as cancelled, failed or given back, its worker takes another, and what the run comes
+   * to is refused. So is what a run comes to after its delivery was lost.
    */
   readonly signal: AbortSignal;
   /** Writes to the app's log with the job's name and id before each line. */
@@ -128,6 +130,19 @@ export interface JobOptions<Args = never> {
    */
   retryable?: boolean | RetryLevels | RetryRule;
   /**
+   * Seconds that an attempt may run, more than 0. At the limit `context.signal` aborts with {@link JobTimeoutError}; a
+   * handler that doesn't heed it is left behind after `abortGraceMs`. Either way the attempt has failed.
+   * @default the module's `maxExecutionTimeSeconds`
+   */
+  maxExecutionTimeSeconds?: number;
+  /**
+   * `'thread'`: `perform` runs in a worker thread, which has the app's providers of its own (see the module's `threads`).
+   * Whatever it does there harms no other job: it may block, run out of memory or exit, and when it doesn't end within
+   * `abortGraceMs` of its abort the thread is ended. Args and result are copied.
+   * @default none (it runs among the others, in the process)
+   */
+  isolation?: 'thread';
+  /**
    * The module instance (see `forRoot({ name })`) that this job belongs to. An app that runs the job must have it.
    * @default the unnamed one
    */
@@ -151,10 +166,16 @@ export interface JobDefinition {
   readonly retryJitter?: boolean | undefined;
   /** Asked after each failure. */
   readonly retryRule?: RetryRule | undefined;
+  /** Seconds that an attempt may run; undefined: as long as the module lets it. */
+  readonly maxExecutionTimeSeconds?: number | undefined;
+  /** Where it runs; undefined: in the process. */
+  readonly isolation?: 'thread' | undefined;
 }
 
 /** A definition with the means to run it: finds or makes the handler, passes Nest's enhancers, calls `perform`. */
 export interface RegisteredJob {
   readonly definition: JobDefinition;
   readonly invoke: (args: unknown, context: JobContext) => unknown;
+  /** Runs it in a thread, and ends that when it must; `begun` is called when its time begins to count. */
+  readonly invokeApart?: ((context: JobContext, begun: () => void) => Promise<unknown>) | undefined;
 }

@@ -1,13 +1,15 @@
 // Finds the app's job handlers and callbacks among its providers.
 import { InvalidJobDefinitionError } from '../job/errors';
 import { classNameOf, instanceOf, isJobClass, readDefinition } from '../job/define-job';
-import type { JobClass } from '../job/job-definition';
+import type { JobClass, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import type { CallbackChain, WorkerCallbacks } from '../worker/callbacks';
 import type { DiscoveryService } from '@nestjs/core';
 import type { HandlerInvoker } from './handler-invoker';
 import type { InstanceName } from './instances';
 import { problemOfBelonging } from './instances';
+import { jobThread } from './threads/job-thread';
+import type { JobThreads } from './threads/job-threads';
 import { callbacksInstanceOf, isCallbacksClass } from './roger-callbacks.decorator';
 
 type Provider = ReturnType<DiscoveryService['getProviders']>[number];
@@ -20,6 +22,8 @@ export class Explorer {
     private readonly instance: InstanceName,
     /** All instances of the app. What belongs to none of them would be passed over in silence. */
     private readonly known: readonly InstanceName[],
+    /** For jobs with `isolation: 'thread'`; undefined where none is configured. */
+    private readonly threads: Pick<JobThreads, 'perform'> | undefined,
   ) {}
 
   /** @throws InvalidJobDefinitionError, DuplicateJobDefinitionError */
@@ -40,8 +44,22 @@ export class Explorer {
     }
     for (const [jobClass, provider] of providers) {
       const definition = readDefinition(jobClass);
-      registry.register({ definition, invoke: this.invoker.invokeOf(provider) });
+      const invokeApart = definition.isolation === 'thread' ? this.invokeApart(jobClass) : undefined;
+      registry.register({ definition, invoke: this.invoker.invokeOf(provider), invokeApart });
     }
+  }
+
+  /** In a thread it is there already. */
+  private invokeApart(jobClass: JobClass): RegisteredJob['invokeApart'] {
+    if (jobThread() !== undefined) return undefined;
+    const { threads } = this;
+    if (threads === undefined) {
+      throw new InvalidJobDefinitionError(
+        classNameOf(jobClass),
+        "it has isolation: 'thread', but RogerModule has no threads: give it { threads: { module: require.resolve('./app.module') } }",
+      );
+    }
+    return (context, begun) => threads.perform(context, begun);
   }
 
   /** @throws InvalidJobDefinitionError */

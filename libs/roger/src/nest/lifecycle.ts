@@ -8,11 +8,17 @@ import type {
 import { ModuleRef } from '@nestjs/core';
 import type { ModulesContainer } from '@nestjs/core';
 import type { JobRegistry } from '../job/job-registry';
+import type { RogerLog } from '../job/log';
 import type { Ledgers } from '../ledger/ledgers';
 import type { PartitionService } from '../partition/partition.service';
 import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
+import { warningsOf } from '../worker/run-limits';
+import type { RunLimits } from '../worker/run-limits';
 import type { Explorer } from './explorer';
+import type { InstanceName } from './instances';
+import { jobThread } from './threads/job-thread';
+import type { JobThreads } from './threads/job-threads';
 
 /** How long confirms and farewells may take once the jobs have ended. */
 const CLOSE_TIMEOUT_MS = 3_000;
@@ -27,7 +33,11 @@ export interface LifecycleParts {
   readonly ledgers: Pick<Ledgers, 'close'>;
   readonly partitions: PartitionService;
   readonly isWorker: boolean;
+  readonly instance: InstanceName;
+  readonly threads: JobThreads | undefined;
   readonly shutdownTimeoutMs: number;
+  readonly limits: RunLimits;
+  readonly log: RogerLog;
   /** Of the module that this instance lives in. */
   readonly moduleRef: ModuleRef;
   readonly modules: ModulesContainer;
@@ -45,20 +55,36 @@ export class Lifecycle
     this.standOutermost();
   }
 
-  onModuleInit(): void {
-    const { explorer, registry, callbacks, transport } = this.parts;
+  async onModuleInit(): Promise<void> {
+    const { explorer, registry, callbacks, transport, threads, isWorker } = this.parts;
     explorer.registerJobs(registry);
+    const thread = jobThread();
+    if (thread !== undefined) {
+      // What is asked of a ledger from here is refused: a thread may be ended any time, and must keep none.
+      void this.parts.ledgers.close(0);
+      thread.register(this.parts.instance, registry);
+      return;
+    }
     explorer.addCallbacks(callbacks);
+    for (const warning of warningsOf(registry.runnableDefinitions, this.parts.limits)) {
+      this.parts.log.warn(warning);
+    }
+    // Before anything is connected: a module that doesn't boot there stops the start.
+    if (isWorker && registry.runnableDefinitions.some(({ isolation }) => isolation === 'thread')) {
+      await threads?.start();
+    }
     transport.open();
   }
 
   onApplicationBootstrap(): void {
-    if (this.parts.isWorker) this.parts.partitions.startAll();
+    if (!this.parts.isWorker || jobThread() !== undefined) return;
+    this.parts.partitions.startAll();
   }
 
   /** Resolves when no job of this instance runs any more. */
   async onModuleDestroy(): Promise<void> {
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
+    await this.parts.threads?.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -64,7 +64,8 @@ export class GlobalStateService {
   /**
    * Cancels a job, wherever it is. One that has not begun never does once this has resolved; one that runs sees
    * `context.signal` abort with JobCancelledError and the reason, and what it throws then ends it as cancelled (one that
-   * ends well all the same counts as done). One that ignores its signal goes on. `onCancel` is called by the worker that
+   * ends well all the same counts as done). One that ignores its signal is left behind after `abortGraceMs`: it counts as
+   * cancelled, and what it comes to is refused. `onCancel` is called by the worker that
    * meets it. Its keys are free at once,
    * those of a running job when it has ended.
    *

@@ -11,10 +11,17 @@ export interface IntakeOwner {
   waiting(): void;
 }
 
+/** A delivery that has not begun. */
+interface AtHand {
+  readonly delivery: Delivery;
+  /** By `performance.now()`. */
+  readonly deliveredAt: number;
+}
+
 export class Intake implements DeliveryConsumer {
   /** Why no jobs come at the moment; undefined while they do. */
   waitingFor: Error | undefined;
-  private readonly atHand = new Denque<Delivery>();
+  private readonly atHand = new Denque<AtHand>();
   private readonly subscription: Subscription;
 
   constructor(
@@ -47,18 +54,18 @@ export class Intake implements DeliveryConsumer {
 
   /** To be begun later. */
   keep(delivery: Delivery): void {
-    this.atHand.push(delivery);
+    this.atHand.push({ delivery, deliveredAt: performance.now() });
   }
 
-  next(): Delivery | undefined {
+  next(): AtHand | undefined {
     return this.atHand.shift();
   }
 
   handBackAll(): void {
     for (;;) {
-      const delivery = this.atHand.shift();
-      if (delivery === undefined) return;
-      delivery.settle({ kind: 'handBack' });
+      const next = this.atHand.shift();
+      if (next === undefined) return;
+      next.delivery.settle({ kind: 'handBack' });
     }
   }
 

@@ -13,6 +13,8 @@ import { Worker } from '../worker/worker';
 import type { LedgersOfLanes } from './partition.service';
 import { PartitionService } from './partition.service';
 
+const GRACE_MS = 1_000;
+
 /** A transport that delivers what the test tells it to, within the prefetch, and keeps what it is told. */
 class FakeTransport {
   /** What was asked of the subscription, in order. */
@@ -142,6 +144,11 @@ class Node {
       callbacks: new CallbackChain(log),
       retryLevelsOf: () => [1],
       retryJitter: 0,
+      limits: {
+        maxExecutionTimeSeconds: undefined,
+        abortGraceMs: GRACE_MS,
+        brokerConsumerTimeoutMs: undefined,
+      },
       maxJobBytes: 10_000,
       log,
       logFor: () => log,
@@ -154,6 +161,7 @@ class Node {
       worker,
       LEDGERS,
       log,
+      GRACE_MS,
     );
     this.partitions.startAll();
     // How it began is not what these tests are about.
@@ -361,9 +369,10 @@ describe('a drain', () => {
     await jest.advanceTimersByTimeAsync(7_000);
     await drained;
     expect(node.transport.asked).toEqual(['stop', 'close']);
+    expect(node.transport.settlements.get(id)).toBe('handBack');
     run?.end();
     await turns();
-    expect(node.transport.settlements.has(id)).toBe(false);
+    expect(node.transport.settlements.get(id)).toBe('handBack');
     expect(jest.getTimerCount()).toBe(0);
   });
 });

@@ -13,8 +13,8 @@ import { PrefetchPolicy } from './prefetch-policy';
 /** Jobs at hand that nobody has begun for this long go back to the queue: another node may be idle. */
 const STALL_MS = 500;
 const STALL_CHECK_MS = 250;
-/** How long an aborted job may take to notice. */
-const ABORT_GRACE_MS = 1_000;
+/** How long runs that were told to end may take to be settled, beyond their grace. */
+const SETTLE_MS = 1_000;
 /** What is at hand when a queue is paused stays so long: to go back and forth would count as failed deliveries. */
 const KEPT_WHILE_PAUSED_MS = 5 * 60 * 1_000;
 /** Jobs of one execution key that are run without asking between, and for about how long. */
@@ -70,6 +70,7 @@ export class Lane implements IntakeOwner, RunObserver {
   private stallTimer: NodeJS.Timeout | undefined;
   private pauseTimer: NodeJS.Timeout | undefined;
   private onIdle: (() => void) | undefined;
+  private leftBehind = 0;
 
   constructor(
     readonly address: QueueAddress,
@@ -78,6 +79,8 @@ export class Lane implements IntakeOwner, RunObserver {
     private readonly worker: Worker,
     /** Why it is not known what was cancelled and paused, while that is so. */
     private readonly whyUnknown: () => Error | undefined,
+    /** How long an aborted job may take to notice. */
+    private readonly abortGraceMs: number,
   ) {
     this.policy = new PrefetchPolicy(maxWorkers);
   }
@@ -101,6 +104,11 @@ export class Lane implements IntakeOwner, RunObserver {
 
   get runningCount(): number {
     return this.running.size;
+  }
+
+  /** Runs that didn't heed their signal and go on without a worker. */
+  get leftBehindCount(): number {
+    return this.leftBehind;
   }
 
   get atHandCount(): number {
@@ -227,6 +235,11 @@ export class Lane implements IntakeOwner, RunObserver {
     });
   }
 
+  onLeftBehind(ended: Promise<void>): void {
+    this.leftBehind++;
+    void ended.then(() => this.leftBehind--);
+  }
+
   private refuse(run: Run): void {
     const ready = this.ready.get(run);
     if (ready === undefined) return;
@@ -249,7 +262,7 @@ export class Lane implements IntakeOwner, RunObserver {
       const reason = new ShutdownError(timeoutMs);
       // Who still asks its ledger whether it may run gives up, too; who settles goes on as long as there is time.
       for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
-      await this.idleWithin(ABORT_GRACE_MS);
+      await this.idleWithin(this.abortGraceMs + SETTLE_MS);
     }
     await Promise.all(this.intakes.map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
@@ -264,9 +277,9 @@ export class Lane implements IntakeOwner, RunObserver {
     else this.intakes.push(intake);
   }
 
-  private begin(delivery: Delivery, intake: Intake): void {
+  private begin(delivery: Delivery, intake: Intake, deliveredAt?: number): void {
     this.lastBegunAt = performance.now();
-    const run = new Run(this.address, Date.now(), this);
+    const run = new Run(this.address, Date.now(), this, deliveredAt ?? this.lastBegunAt);
     this.running.set(run, intake);
     void this.worker.run(delivery, run).then(() => {
       this.end(run);
@@ -300,9 +313,9 @@ export class Lane implements IntakeOwner, RunObserver {
     }
 
     for (const intake of this.intakes) {
-      const delivery = intake.next();
-      if (delivery === undefined) continue;
-      this.begin(delivery, intake);
+      const next = intake.next();
+      if (next === undefined) continue;
+      this.begin(next.delivery, intake, next.deliveredAt);
       return true;
     }
     return false;

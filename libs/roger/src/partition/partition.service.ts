@@ -17,6 +17,8 @@ export interface LaneStatus {
   readonly running: number;
   /** Jobs at hand that have not begun. */
   readonly atHand: number;
+  /** Runs that didn't end when they were told to: they have no worker and don't count, but go on in this process. */
+  readonly leftBehind: number;
   /** Whether it is paused, on all nodes or on this one. */
   readonly paused: boolean;
   /** How jobs have ended since the start. */
@@ -52,6 +54,7 @@ export class PartitionService implements LedgersListener {
     private readonly worker: Worker,
     private readonly ledgers: LedgersOfLanes,
     private readonly log: RogerLog,
+    private readonly abortGraceMs: number,
   ) {}
 
   /** The ids of the partitions that this node serves. */
@@ -72,6 +75,7 @@ export class PartitionService implements LedgersListener {
       maxWorkers: lane.maxWorkers,
       running: lane.runningCount,
       atHand: lane.atHandCount,
+      leftBehind: lane.leftBehindCount,
       paused: lane.isPaused,
       counts: { ...lane.counts },
       waitingFor: lane.waitingFor,
@@ -108,7 +112,8 @@ export class PartitionService implements LedgersListener {
   /** @internal */
   startAll(): void {
     for (const [id, queues] of Object.entries(this.configured)) {
-      const partition = new Partition(id, queues, this.transport, this.worker, () => this.ledgers.trouble);
+      const whyUnknown = (): Error | undefined => this.ledgers.trouble;
+      const partition = new Partition(id, queues, this.transport, this.worker, whyUnknown, this.abortGraceMs);
       this.partitions.set(id, partition);
       // Until it is known what was cancelled and paused, nothing may begin.
       partition.start(['standing unknown']);

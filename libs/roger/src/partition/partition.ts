@@ -38,11 +38,13 @@ export class Partition {
     transport: Transport,
     worker: Worker,
     whyUnknown: () => Error | undefined,
+    abortGraceMs: number,
   ) {
     this.lanes = new Map(
       Object.entries(queues).map(([queue, options]) => {
         const maxWorkers = typeof options === 'number' ? options : options.maxWorkers;
-        return [queue, new Lane({ partition: id, queue }, maxWorkers, transport, worker, whyUnknown)];
+        const address = { partition: id, queue };
+        return [queue, new Lane(address, maxWorkers, transport, worker, whyUnknown, abortGraceMs)];
       }),
     );
   }

@@ -1,6 +1,12 @@
 // An attempt at a job: finds the handler, checks the args, runs it, tells the callbacks. Decides the end, settles nothing.
 import { checkArgs } from '../job/args-validation';
-import { InvalidJobArgsError, MalformedJobError, oneLine, UnknownJobError } from '../job/errors';
+import {
+  InvalidJobArgsError,
+  JobTimeoutError,
+  MalformedJobError,
+  oneLine,
+  UnknownJobError,
+} from '../job/errors';
 import type { Job } from '../job/job';
 import type { JobContext, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
@@ -8,9 +14,12 @@ import type { RogerLog } from '../job/log';
 import { describe, type QueueAddress } from '../job/names';
 import { DiscardJob, JobVerdict, SnoozeJob } from '../job/verdicts';
 import type { BuriedReason } from '../transport';
+import type { AbortLadder } from './abort-ladder';
 import type { AfterFailure, CallbackChain, CallbackStates } from './callbacks';
 import { afterFailure, afterUnknown, secondsFor } from './retry-policy';
 import type { Run } from './run';
+import { brokerLimit, ownLimit } from './run-limits';
+import type { RunLimits } from './run-limits';
 
 /** How an attempt ended, and what has to become of the job. */
 export type End =
@@ -34,10 +43,14 @@ export interface AttemptsParts {
   readonly retryLevelsOf: (address: QueueAddress) => readonly number[];
   /** See `retryJitter` of the options. */
   readonly retryJitter: number;
+  readonly limits: RunLimits;
   readonly log: RogerLog;
   /** A log for one job's handler. */
   readonly logFor: (job: Job) => RogerLog;
 }
+
+/** How long it may take to end a thread, after the grace of its job. */
+const THREAD_END_MS = 5_000;
 
 const DONE: End = { kind: 'done' };
 const FAILED: End = { kind: 'failed' };
@@ -67,13 +80,47 @@ export class Attempts {
     if (run.wasLost()) return this.refuse(run, job);
     let result: unknown;
     try {
-      result = await registered.invoke(args, context);
+      result = await this.perform(registered, args, context, run);
     } catch (thrown) {
-      return this.failed(job, body, run, registered, toError(thrown), states);
+      return this.failed(job, body, run, registered, failureOf(toError(thrown), run), states);
     }
     if (run.wasLost()) return this.refuse(run, job);
     if (states !== undefined) await callbacks.afterRun({ job, result }, states);
     return DONE;
+  }
+
+  /** Rejects with why the run should have ended when it is left behind. */
+  private perform(registered: RegisteredJob, args: unknown, context: JobContext, run: Run): unknown {
+    const { limits, log } = this.parts;
+    const { ladder } = run;
+    const broker = brokerLimit(limits, run.heldMs);
+    const own = ownLimit(registered.definition, limits);
+    let result: unknown;
+    let graceMs = limits.abortGraceMs;
+    if (registered.invokeApart === undefined) {
+      result = registered.invoke(args, context);
+      if (!isPromise(result)) return result;
+      const limit = own !== undefined && own.afterMs <= (broker?.afterMs ?? Infinity) ? own : broker;
+      if (limit !== undefined) ladder.limit(limit);
+    } else {
+      // Until a thread is free it has not begun.
+      result = registered.invokeApart(context, () => {
+        if (own !== undefined) ladder.limit(own);
+      });
+      if (broker !== undefined) ladder.limit(broker);
+      graceMs += THREAD_END_MS;
+    }
+    return ladder.untilEnd(result as Promise<unknown>, graceMs, (handler) => {
+      const who = `Job ${context.job.name} ${context.job.id}`;
+      log.warn(
+        `${who} has not ended ${limits.abortGraceMs} ms after it was told to (${oneLine(ladder.reason?.message ?? '')}): ` +
+          `it is left behind, and costs memory and CPU until it ends. Let its handler heed context.signal, or run it in a thread.`,
+      );
+      const refuse = (how: string) => (): void => {
+        log.warn(`${who}, left behind, has ${how} after all; that is refused`);
+      };
+      run.leaveBehind(handler.then(refuse('ended well'), refuse('failed')));
+    });
   }
 
   /** For a job that was cancelled, whether it has begun or not. Never rejects. */
@@ -117,7 +164,8 @@ export class Attempts {
     }
     if (error instanceof DiscardJob || error instanceof SnoozeJob) return this.obey(error, job);
     // It ended because it was told to, not because it failed: the attempt is not counted. Unless it says what it means.
-    if (run.abortReason !== undefined && !(error instanceof JobVerdict)) return HAND_BACK;
+    if (run.abortReason !== undefined && !run.wasTimedOut() && !(error instanceof JobVerdict))
+      return HAND_BACK;
     const next = afterFailure(definition, job, error, {
       levels: this.parts.retryLevelsOf(run.address),
       jitter: this.parts.retryJitter,
@@ -181,13 +229,15 @@ class RunContext implements JobContext {
   private log: RogerLog | undefined;
   /** Its own: the run goes on to other jobs, and a handler may keep its context. */
   readonly fence: number | undefined;
+  private readonly ladder: AbortLadder;
 
   constructor(
     readonly job: Job,
-    private readonly run: Run,
+    run: Run,
     private readonly logFor: (job: Job) => RogerLog,
   ) {
     this.fence = run.fence;
+    this.ladder = run.ladder;
   }
 
   get attempt(): number {
@@ -195,12 +245,22 @@ class RunContext implements JobContext {
   }
 
   get signal(): AbortSignal {
-    return this.run.signal;
+    return this.ladder.signal;
   }
 
   get logger(): RogerLog {
     return (this.log ??= this.logFor(this.job));
   }
+}
+
+/** What a run throws that took too long has failed for that, whatever it says. */
+function failureOf(error: Error, { abortReason }: Run): Error {
+  if (!(abortReason instanceof JobTimeoutError) || error === abortReason) return error;
+  return new JobTimeoutError(abortReason.limitMs, abortReason.whose, { cause: error });
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
 function toError(thrown: unknown): Error {

@@ -48,6 +48,7 @@ class Bench {
     onAsking: () => void this.did.push('left its worker'),
     onReady: () => Promise.resolve(this.hasWorker),
     onRan: () => void this.did.push('freed its worker'),
+    onLeftBehind: () => undefined,
     chain: 8,
     shouldYield: false,
   });
@@ -80,6 +81,8 @@ class Bench {
       registry,
       callbacks,
       retryLevelsOf: () => [5],
+      retryJitter: 0,
+      limits: { maxExecutionTimeSeconds: undefined, abortGraceMs: 1_000, brokerConsumerTimeoutMs: undefined },
       maxJobBytes: 10_000,
       log,
       logFor: () => log,

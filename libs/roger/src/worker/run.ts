@@ -1,7 +1,8 @@
 // What one worker of a lane is busy with: a delivery, the job of it that runs now, and whether that should end early.
 import type { QueueAddress } from '../job/names';
-import { DeliveryLostError, JobCancelledError } from '../job/errors';
+import { DeliveryLostError, JobCancelledError, JobTimeoutError } from '../job/errors';
 import type { Job } from '../job/job';
+import { AbortLadder } from './abort-ladder';
 import type { Outcome } from './outcome';
 
 /** What a run tells whoever holds it. */
@@ -14,6 +15,8 @@ export interface RunObserver {
   onReady(run: Run): Promise<boolean>;
   /** Nothing of the delivery runs any more; what is left is to settle it. */
   onRan(run: Run): void;
+  /** A handler didn't heed its signal and goes on without a worker, until this resolves. */
+  onLeftBehind(ended: Promise<void>): void;
   /** How many jobs of one execution key the run may take on, one after the other. */
   readonly chain: number;
   /** Whether it should begin no further one. */
@@ -28,9 +31,9 @@ export class Run {
   fence: number | undefined;
   /** Jobs that were granted with the delivered one and have not begun. */
   readonly ahead = new Set<string>();
-  /** Why it should end early; undefined while it should not. */
-  abortReason: Error | undefined;
-  private controller: AbortController | undefined;
+  /** Of the present attempt. */
+  ladder = new AbortLadder();
+  private hasLeftBehind = false;
   private begunAt = performance.now();
 
   constructor(
@@ -38,14 +41,27 @@ export class Run {
     /** Of the present job, in ms since the epoch. */
     public startedAt: number,
     private readonly observer: RunObserver = NOBODY,
+    /** When the delivery came, by `performance.now()`: the broker's patience counts from then. */
+    private readonly deliveredAt = performance.now(),
   ) {}
+
+  /** How long the delivery has been unsettled. */
+  get heldMs(): number {
+    return performance.now() - this.deliveredAt;
+  }
+
+  /** Why it should end early; undefined while it should not. */
+  get abortReason(): Error | undefined {
+    return this.ladder.reason;
+  }
 
   get chain(): number {
     return this.observer.chain;
   }
 
   get shouldYield(): boolean {
-    return this.abortReason !== undefined || this.observer.shouldYield;
+    // What was left behind has the fence of those that were granted with it: they need a new one.
+    return this.hasLeftBehind || this.abortReason !== undefined || this.observer.shouldYield;
   }
 
   /** The outcome no longer counts: the broker has taken the job back. */
@@ -53,24 +69,19 @@ export class Run {
     return this.abortReason instanceof DeliveryLostError;
   }
 
+  /** The present job ran longer than it may. */
+  wasTimedOut(): boolean {
+    return this.abortReason instanceof JobTimeoutError;
+  }
+
   /** The present job was cancelled. */
   wasCancelled(): boolean {
     return this.abortReason instanceof JobCancelledError;
   }
 
-  /** Made when first asked for: most handlers never look. */
-  get signal(): AbortSignal {
-    if (this.controller === undefined) {
-      this.controller = new AbortController();
-      if (this.abortReason !== undefined) this.controller.abort(this.abortReason);
-    }
-    return this.controller.signal;
-  }
-
-  /** A lost delivery outweighs an earlier reason; the signal keeps the first. */
+  /** The first reason counts; only a lost delivery outweighs it. */
   abort(reason: Error): void {
-    this.abortReason = reason;
-    this.controller?.abort(reason);
+    this.ladder.abort(reason);
   }
 
   /** @returns whether the job is this run's; then its signal is aborted, or it won't begin. */
@@ -87,14 +98,19 @@ export class Run {
     this.ahead.delete(job.id);
     this.startedAt = Date.now();
     this.begunAt = performance.now();
-    if (this.wasCancelled()) {
-      this.abortReason = undefined;
-      this.controller = undefined;
-    }
+    const { isForOneJob, isLeftBehind, reason } = this.ladder;
+    // A handler that goes on keeps the signal that it was given.
+    if (isForOneJob || isLeftBehind) this.ladder = new AbortLadder(isForOneJob ? undefined : reason);
   }
 
   end(outcome: Outcome): void {
     this.observer.onOutcome(outcome, performance.now() - this.begunAt);
+  }
+
+  /** @param ended resolves when the handler has ended after all */
+  leaveBehind(ended: Promise<void>): void {
+    this.hasLeftBehind = true;
+    this.observer.onLeftBehind(ended);
   }
 
   /** Lets another job have the worker meanwhile. */
@@ -121,6 +137,7 @@ const NOBODY: RunObserver = {
   onAsking: () => undefined,
   onReady: () => Promise.resolve(true),
   onRan: () => undefined,
+  onLeftBehind: () => undefined,
   chain: 1,
   shouldYield: false,
 };

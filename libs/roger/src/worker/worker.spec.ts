@@ -84,6 +84,7 @@ class Bench {
       callbacks: this.callbacks,
       retryLevelsOf: ({ queue }) => (queue === 'default' ? [1, 5] : []),
       retryJitter: 0,
+      limits: { maxExecutionTimeSeconds: undefined, abortGraceMs: 1_000, brokerConsumerTimeoutMs: undefined },
       maxJobBytes: 1_000,
       log,
       ledgers: NO_LEDGERS,
@@ -100,6 +101,7 @@ class Bench {
       onAsking: () => undefined,
       onReady: () => Promise.resolve(true),
       onRan: () => undefined,
+      onLeftBehind: () => undefined,
       chain: 1,
       shouldYield: false,
     });

@@ -21,11 +21,16 @@ export interface MemoryBrokerOptions {
    * @default 10_000
    */
   maxBuriedJobs?: number;
+  /**
+   * How often a job is delivered again that never gets settled, because its node crashes, before it is buried.
+   * @default 20
+   */
+  deliveryLimit?: number;
 }
 
 /**
  * A broker in the memory of one process, for development and tests. It keeps every promise of the RabbitMQ transport
- * but two: its jobs end with the process, and it doesn't count how often a job comes back unsettled. Nothing is shared between two brokers, so give every test its own.
+ * but one: its jobs end with the process. Nothing is shared between two brokers, so give every test its own.
  *
  * Jobs run under faked timers too; a job that waits for a retry comes back when the faked clock reaches its time.
  *
@@ -52,10 +57,10 @@ export class MemoryBroker {
   private readonly transports = new Set<object>();
 
   constructor(options: MemoryBrokerOptions = {}) {
-    const { maxJobs = 100_000, maxBuriedJobs = 10_000 } = options;
-    const problems = [...atLeast(1, { maxJobs }), ...atLeast(0, { maxBuriedJobs })];
+    const { maxJobs = 100_000, maxBuriedJobs = 10_000, deliveryLimit = 20 } = options;
+    const problems = [...atLeast(1, { maxJobs, deliveryLimit }), ...atLeast(0, { maxBuriedJobs })];
     if (problems.length > 0) throw new InvalidOptionsError(problems);
-    this.limits = { maxJobs, maxBuriedJobs };
+    this.limits = { maxJobs, maxBuriedJobs, deliveryLimit };
   }
 
   /** The jobs of a queue that failed for good, the oldest first; none for a queue that doesn't exist. */

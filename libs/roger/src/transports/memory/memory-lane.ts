@@ -35,7 +35,7 @@ export class MemoryLane {
   }
 
   append(id: string, body: Buffer): void {
-    this.waiting.push({ id, body, place: this.nextPlace++, deliveries: 0 });
+    this.waiting.push({ id, body, place: this.nextPlace++, deliveries: 0, deaths: 0 });
     this.callRound();
   }
 

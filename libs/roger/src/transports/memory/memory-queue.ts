@@ -1,5 +1,5 @@
 // One queue in memory: its lanes, its bounds, its buried jobs, and what becomes of a job that is settled.
-import { QueueFullError, show } from '../../job/errors';
+import { JobCrashedError, QueueFullError, show } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type { DispatchedJob } from '../../ledger-transport';
@@ -13,6 +13,7 @@ import type { BuriedJob, StoredJob } from './stored-job';
 export interface QueueLimits {
   readonly maxJobs: number;
   readonly maxBuriedJobs: number;
+  readonly deliveryLimit: number;
 }
 
 /** How many jobs of a purge are shown at a time. */
@@ -90,6 +91,20 @@ export class MemoryQueue {
         lane.giveBack(job);
         return;
     }
+  }
+
+  /** A job comes back whose taker is gone, for another; one that outlived too many of them is buried. */
+  outlive(job: StoredJob, lane: MemoryLane, log: RogerLog): void {
+    const deaths = job.deaths + 1;
+    if (deaths <= this.limits.deliveryLimit) {
+      lane.giveBack({ ...job, deaths });
+      return;
+    }
+    const { code: type, message } = new JobCrashedError(
+      `it was delivered ${deaths} times and never settled (deliveryLimit)`,
+    );
+    this.held--;
+    this.bury({ body: job.body, id: job.id, reason: { type, message } }, log);
   }
 
   /** Takes out all that waits, shows it, and puts back what was not seen to the end. */

@@ -82,7 +82,7 @@ export class MemorySubscription implements Subscription, JobTaker {
   }
 
   private giveBackUnsettled(): void {
-    for (const { job } of this.unsettled) this.lane.giveBack(job);
+    for (const { job } of this.unsettled) this.queue.outlive(job, this.lane, this.log);
     this.unsettled.clear();
   }
 }

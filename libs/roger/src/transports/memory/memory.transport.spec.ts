@@ -429,3 +429,22 @@ describe('the ends of the in-memory transport', () => {
     expect(consumer.words).toEqual([`waiting: ${new RogerClosedError().message}`]);
   });
 });
+
+test('a job that is never settled because its node crashes each time is buried, and what is given back is not', async () => {
+  const { broker, transport } = start({ deliveryLimit: 2 });
+  const taken = new Taken();
+  transport.consume(ADDRESS, 1, taken);
+  await publish(transport, 'killer');
+  await roundsPass();
+  for (let n = 0; n < 3; n++) {
+    taken.deliveries.at(-1)?.settle({ kind: 'handBack' });
+    await roundsPass();
+  }
+  expect(broker.buried(ADDRESS)).toEqual([]);
+  for (let n = 0; n < 3; n++) {
+    transport.crash();
+    await roundsPass();
+  }
+  expect(taken.deliveries).toHaveLength(6);
+  expect(broker.buried(ADDRESS)).toMatchObject([{ id: 'killer', reason: { type: 'ROGER_JOB_CRASHED' } }]);
+});

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { ReturnedJobs } from './returned-jobs';
 
 function jobAt(place: number) {
-  return { id: `job-${place}`, body: Buffer.alloc(0), place, deliveries: 1 };
+  return { id: `job-${place}`, body: Buffer.alloc(0), place, deliveries: 1, deaths: 0 };
 }
 
 test('jobs returned in any order leave by their places, also when some leave in between', () => {

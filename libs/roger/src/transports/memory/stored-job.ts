@@ -8,6 +8,8 @@ export interface StoredJob {
   readonly place: number;
   /** How often it was delivered and came back. */
   readonly deliveries: number;
+  /** How often of these it came back without a settlement. */
+  readonly deaths: number;
 }
 
 /** A job that failed for good and is kept. */
