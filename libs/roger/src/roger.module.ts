@@ -20,6 +20,11 @@ import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
 import { GlobalStateService } from './partition/global-state.service';
 import { PartitionService } from './partition/partition.service';
+import { AwaitedJobs } from './reports/awaited-jobs';
+import { OutcomeReplies } from './reports/outcome-replies';
+import { ProgressReports } from './reports/progress-reports';
+import { ProgressWatches } from './reports/progress-watches';
+import { ReportPost } from './reports/report-post';
 import type { RogerModuleOptions, Settings } from './roger.options';
 import { settingsOf } from './roger.options';
 import { MemoryBroker } from './transports/memory/memory-broker';
@@ -108,7 +113,14 @@ class Parts {
       decode,
       async (address) => (await transport.depth(address))?.ready,
     );
+    const post = new ReportPost(ledgers);
+    const progress = new ProgressReports(post);
+    const watches = new ProgressWatches(post, log);
+    const replies = new OutcomeReplies(post);
+    const awaited = new AwaitedJobs(post, settings.enqueueTimeoutMs);
     const worker = new Worker({
+      progress,
+      replies,
       registry,
       callbacks,
       ledgers,
@@ -119,10 +131,18 @@ class Parts {
     });
     const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
 
-    this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
+    this.jobQueue = new JobQueue({
+      registry,
+      transport,
+      ledgers,
+      awaited,
+      configured: partitions,
+      maxJobBytes,
+    });
     this.partitions = new PartitionService(partitions, transport, worker, ledgers, log);
+    progress.lookInto(this.partitions);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
-    this.info = new InfoService(transport);
+    this.info = new InfoService(transport, watches);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
       explorer: new Explorer(nest.discovery, invoker, instance, known),
@@ -130,6 +150,7 @@ class Parts {
       callbacks,
       transport,
       ledgers,
+      reports: [progress, watches, replies, awaited],
       partitions: this.partitions,
       isWorker: mode === 'worker',
       shutdownTimeoutMs,

@@ -143,6 +143,8 @@ class Node {
       retryLevels: [1],
       maxJobBytes: 10_000,
       log,
+      progress: { told: () => undefined },
+      replies: { reply: () => undefined },
       logFor: () => log,
       ledgers: LEDGERS as unknown as WorkerParts['ledgers'],
     });

@@ -6,6 +6,8 @@ import type { JobContext, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import { describe } from '../job/names';
+import { keptProgress } from '../job/progress';
+import type { ProgressReports } from '../reports/progress-reports';
 import type { BuriedReason } from '../transport';
 import type { AfterFailure, CallbackChain, CallbackStates } from './callbacks';
 import { afterFailure, afterUnknown } from './retry-policy';
@@ -13,10 +15,10 @@ import type { Run } from './run';
 
 /** How an attempt ended, and what has to become of the job. */
 export type End =
-  | { readonly kind: 'done' }
+  | { readonly kind: 'done'; readonly result?: unknown }
   /** It failed, and that was its only attempt. */
-  | { readonly kind: 'failed' }
-  | { readonly kind: 'cancelled' }
+  | { readonly kind: 'failed'; readonly reason: BuriedReason }
+  | { readonly kind: 'cancelled'; readonly reason: string }
   /** Again after some seconds, with these changes. */
   | { readonly kind: 'retry'; readonly afterSeconds: number; readonly changes: Partial<Job> }
   | { readonly kind: 'bury'; readonly reason: BuriedReason }
@@ -29,13 +31,13 @@ export interface AttemptsParts {
   readonly callbacks: CallbackChain;
   readonly retryLevels: readonly number[];
   readonly log: RogerLog;
+  /** Who is told how far jobs are. */
+  readonly progress: Pick<ProgressReports, 'told'>;
   /** A log for one job's handler. */
   readonly logFor: (job: Job) => RogerLog;
 }
 
 const DONE: End = { kind: 'done' };
-const FAILED: End = { kind: 'failed' };
-const CANCELLED: End = { kind: 'cancelled' };
 const HAND_BACK: End = { kind: 'handBack' };
 const LOST: End = { kind: 'lost' };
 
@@ -55,7 +57,7 @@ export class Attempts {
       args = checked.args;
     }
     const { callbacks } = this.parts;
-    const context = new RunContext(job, run, this.parts.logFor);
+    const context = new RunContext(job, run, this.parts);
     const states = callbacks.isEmpty ? undefined : await callbacks.beforeRun({ job, context });
     if (run.wasLost()) return this.refuse(run, job);
     let result: unknown;
@@ -66,7 +68,7 @@ export class Attempts {
     }
     if (run.wasLost()) return this.refuse(run, job);
     if (states !== undefined) await callbacks.afterRun({ job, result }, states);
-    return DONE;
+    return job.replyTo === undefined ? DONE : { kind: 'done', result };
   }
 
   /** For a job that was cancelled, whether it has begun or not. Never rejects. */
@@ -74,7 +76,7 @@ export class Attempts {
     const because = reason === '' ? '' : `: ${oneLine(reason)}`;
     this.parts.log.log(`Job ${job.name} ${job.id} is cancelled${because}`);
     if (!this.parts.callbacks.isEmpty) await this.parts.callbacks.onCancel({ job, reason }, states);
-    return CANCELLED;
+    return { kind: 'cancelled', reason };
   }
 
   /** For what can't run. Never rejects. */
@@ -87,12 +89,7 @@ export class Attempts {
     if (!this.parts.callbacks.isEmpty) {
       await this.parts.callbacks.onBuried({ ...address, job, body, error }, states);
     }
-    const reason = {
-      type: 'code' in error && typeof error.code === 'string' ? error.code : error.name,
-      message: error.message,
-      ...(error.stack === undefined ? {} : { stack: error.stack }),
-    };
-    return { kind: 'bury', reason };
+    return { kind: 'bury', reason: reasonOf(error) };
   }
 
   private async failed(
@@ -119,7 +116,7 @@ export class Attempts {
       case 'bury':
         return this.bury(error, body, run, job, states);
       case 'end':
-        return FAILED;
+        return { kind: 'failed', reason: reasonOf(error) };
     }
   }
 
@@ -157,7 +154,7 @@ class RunContext implements JobContext {
   constructor(
     readonly job: Job,
     private readonly run: Run,
-    private readonly logFor: (job: Job) => RogerLog,
+    private readonly parts: Pick<AttemptsParts, 'logFor' | 'progress'>,
   ) {
     this.fence = run.fence;
   }
@@ -171,8 +168,24 @@ class RunContext implements JobContext {
   }
 
   get logger(): RogerLog {
-    return (this.log ??= this.logFor(this.job));
+    return (this.log ??= this.parts.logFor(this.job));
   }
+
+  progress(value: unknown): void {
+    const kept = keptProgress(value);
+    // A handler that goes on after its end has no say in what runs after it.
+    if (this.run.job !== this.job || this.run.wasLost()) return;
+    this.run.progress = kept;
+    this.parts.progress.told(this.job, kept);
+  }
+}
+
+function reasonOf(error: Error): BuriedReason {
+  return {
+    type: 'code' in error && typeof error.code === 'string' ? error.code : error.name,
+    message: error.message,
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+  };
 }
 
 function toError(thrown: unknown): Error {

@@ -51,6 +51,8 @@ class Handler {
 class Bench {
   readonly log: string[] = [];
   readonly settlements: Settlement[] = [];
+  readonly progress: unknown[] = [];
+  readonly replies: unknown[] = [];
   readonly callbacks: CallbackChain;
   runs = 0;
   /** What the handler does. */
@@ -78,7 +80,13 @@ class Bench {
       },
     });
     const parts = { registry, callbacks: this.callbacks, retryLevels: [1, 5], maxJobBytes: 1_000, log };
-    this.worker = new Worker({ ...parts, ledgers: NO_LEDGERS, logFor: () => log });
+    this.worker = new Worker({
+      ...parts,
+      ledgers: NO_LEDGERS,
+      logFor: () => log,
+      progress: { told: (_job, value) => void this.progress.push(value) },
+      replies: { reply: ({ id }, ended) => void this.replies.push([id, ended]) },
+    });
   }
 
   /** Resolves to the outcome that the run was told. */
