@@ -209,7 +209,10 @@ export class JobQueue {
     return awaitable ? this.enqueueAwaitable(prepared) : ((await this.enqueueOne(prepared)) as Any);
   }
 
-  private async enqueueAwaitable({ job, argsClass }: PreparedJob): Promise<AwaitableEnqueueResult<never, never>> {
+  private async enqueueAwaitable({
+    job,
+    argsClass,
+  }: PreparedJob): Promise<AwaitableEnqueueResult<never, never>> {
     const { replyTo, ready, finished, forget } = this.parts.awaited.expect(job.id);
     try {
       const prepared = this.encoded({ ...job, replyTo }, undefined);

@@ -77,16 +77,9 @@ export type JsonOf<T> = T extends Date
 export type JobArgs<J extends JobClass> =
   unknown extends ArgsOf<J> ? object | string | number | boolean | null : JsonOf<ArgsOf<J>>;
 
-/**
- * What comes of awaiting a job of this class: what its `perform` returns, as it comes out of JSON; undefined when it
- * returns nothing.
- */
+/** What comes of awaiting a job of this class: what its `perform` returns, as it comes out of JSON. */
 export type ResultOf<J extends JobClass> =
-  InstanceType<J> extends { perform(...args: never[]): infer Result }
-    ? VoidAsUndefined<JsonOf<Awaited<Result>>>
-    : never;
-
-type VoidAsUndefined<T> = unknown extends T ? T : T extends void ? undefined : T;
+  InstanceType<J> extends { perform(...args: never[]): infer Result } ? JsonOf<Awaited<Result>> : never;
 
 /** How often and when a failed attempt is followed by another: the n-th retry comes after the n-th level, in whole seconds. */
 export interface RetryLevels {

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from './errors';
 import { problemsOfJson } from './json-args';
 
-export const MAX_PROGRESS_BYTES = 4 * 1024;
+const MAX_PROGRESS_BYTES = 4 * 1024;
 
 /** The value as it may be kept: nobody can change it afterwards. @throws InvalidArgumentError */
 export function keptProgress(value: unknown): unknown {

@@ -109,7 +109,8 @@ export class AwaitedJobs {
   /** Whoever still waits is told that it is in vain. */
   close(): void {
     this.isClosed = true;
-    for (const { waits } of this.awaited.values()) for (const { reject } of waits) reject(new RogerClosedError());
+    for (const { waits } of this.awaited.values())
+      for (const { reject } of waits) reject(new RogerClosedError());
     this.awaited.clear();
     this.idle.clear();
   }

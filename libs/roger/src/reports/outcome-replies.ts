@@ -5,7 +5,7 @@ import type { FinalOutcome } from './report-mail';
 import { isReplyTo } from './report-mail';
 import type { ReportPost } from './report-post';
 
-export const MAX_RESULT_BYTES = 256 * 1024;
+const MAX_RESULT_BYTES = 256 * 1024;
 const MAX_TEXT = 2_000;
 /** The other may be connecting anew; when it has not come back by then, it never will. */
 const AGAIN_MS = [500, 2_000, 6_000];

@@ -65,9 +65,7 @@ export function isReportMail(head: unknown): head is ReportMail {
     case 'watch':
       return isNode(mail['node']) && isAddresses(mail['jobs']);
     case 'progress':
-      return (
-        isNode(mail['node']) && isAddress([mail['partition'], mail['id']]) && isCount(mail['attempt'])
-      );
+      return isNode(mail['node']) && isAddress([mail['partition'], mail['id']]) && isCount(mail['attempt']);
     case 'outcome':
       return isMatch(TOKEN, mail['token']) && isOutcome(mail['outcome']);
     default:
