@@ -1,4 +1,5 @@
 // Where there is no result to be had, whoever awaits it is told so at once; the job is done all the same.
+import type { EnqueueOptions } from 'nestjs-roger';
 import { InvalidEnqueueOptionsError, JobResultUnavailableError, NotConnectedError } from 'nestjs-roger';
 import { eventually, startApp } from '../support/app';
 import { NO_BROKER_URI, sharedBrokerUri, uniquePartition } from '../support/broker';
@@ -46,7 +47,7 @@ test('nothing is enqueued when no outcome could come', async () => {
 
 test('only enqueue of a class takes `awaitable`', async () => {
   const { jobs } = await startApp({ connection, mode: 'producer' });
-  const options = { partition: 'acme', awaitable: true } as const;
+  const options: EnqueueOptions = { partition: 'acme', awaitable: true };
   expect(() => jobs.create(ResultWork, {}, options)).toThrow(InvalidEnqueueOptionsError);
   const { failures } = await jobs.enqueueMany(ResultWork, [{}], options);
   expect(failures[0]?.error).toBeInstanceOf(InvalidEnqueueOptionsError);

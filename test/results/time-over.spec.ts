@@ -1,7 +1,7 @@
 // A wait ends with its time, or at the word of its signal; the job goes on, and can be waited for again.
 import { InvalidArgumentError, JobNotFinishedError, RogerClosedError } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
-import { startApp } from '../support/app';
+import { served, startApp } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { ResultWork } from '../support/result-work';
 import { Sightings } from '../support/sightings';
@@ -11,7 +11,10 @@ const soon = { timeoutMs: 15_000 };
 
 async function start(sightings: Sightings, partition: string): Promise<TestApp> {
   const partitions = { [partition]: { default: 5 } };
-  return startApp({ connection, partitions, shutdownTimeoutMs: 0 }, [ResultWork, sightings.of('one')]);
+  const providers = [ResultWork, sightings.of('one')];
+  const app = await startApp({ connection, partitions, shutdownTimeoutMs: 0 }, providers);
+  await served(app, partition);
+  return app;
 }
 
 test('a wait ends with its time; a later one gets the result', async () => {
