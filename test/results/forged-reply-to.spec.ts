@@ -80,10 +80,10 @@ test('mail with an outcome that nobody can know the token of ends no wait, and m
   const channel = await model.createConfirmChannel();
   const done = { kind: 'done' };
   const mails = [
-    { mail: 'outcome', token, outcome: done },
-    { mail: 'outcome', token: '__proto__', outcome: done },
-    { mail: 'outcome', token: real, outcome: { kind: 'whatever' } },
-    { mail: 'outcome', token: real, outcome: null },
+    { mail: 'outcome', node, token, outcome: done },
+    { mail: 'outcome', node, token: '__proto__', outcome: done },
+    { mail: 'outcome', node, token: real, outcome: { kind: 'whatever' } },
+    { mail: 'outcome', node, token: real, outcome: null },
     { mail: 'watch', node: '../x', jobs: [[partition, 'j']] },
     { mail: 'watch', node, jobs: Array(1_000).fill([partition, 'j']) },
     { mail: 'progress', node, partition, id: 'j', attempt: 'x' },

@@ -6,7 +6,13 @@ let awaited: AwaitedJobs;
 
 beforeEach(() => {
   awaited = new AwaitedJobs(
-    { nodeId: 'here', add: () => undefined, opened: () => Promise.resolve(true), trouble: undefined },
+    {
+      nodeId: 'here',
+      add: () => undefined,
+      opened: () => Promise.resolve(true),
+      send: () => Promise.resolve(true),
+      trouble: undefined,
+    },
     100,
   );
 });
@@ -17,7 +23,7 @@ afterEach(() => {
 
 const done = (token: string, result: unknown): void => {
   awaited.onOutcome(
-    { mail: 'outcome', token, outcome: { kind: 'done' } },
+    { mail: 'outcome', node: 'there', token, outcome: { kind: 'done' } },
     result === undefined ? undefined : Buffer.from(JSON.stringify(result)),
   );
 };
@@ -41,7 +47,10 @@ test('a job that returns nothing gives undefined', async () => {
 
 test('bytes that are no JSON are no result', async () => {
   const { replyTo, finished } = awaited.expect('j1');
-  awaited.onOutcome({ mail: 'outcome', token: replyTo.token, outcome: { kind: 'done' } }, Buffer.from('{'));
+  awaited.onOutcome(
+    { mail: 'outcome', node: 'there', token: replyTo.token, outcome: { kind: 'done' } },
+    Buffer.from('{'),
+  );
   await expect(finished(now)).rejects.toMatchObject({ code: 'ROGER_JOB_RESULT_UNAVAILABLE' });
 });
 

@@ -64,7 +64,7 @@ export class AwaitedJobs {
   private isClosed = false;
 
   constructor(
-    private readonly post: Pick<ReportPost, 'add' | 'opened' | 'nodeId' | 'trouble'>,
+    private readonly post: Pick<ReportPost, 'add' | 'opened' | 'send' | 'nodeId' | 'trouble'>,
     private readonly openTimeoutMs: number,
   ) {
     post.add(this);
@@ -95,7 +95,9 @@ export class AwaitedJobs {
   }
 
   /** The first one counts. */
-  onOutcome({ token, outcome }: OutcomeMail, result: Buffer | undefined): void {
+  onOutcome({ node, token, outcome }: OutcomeMail, result: Buffer | undefined): void {
+    // Whether it is known here or not: it need not come again.
+    void this.post.send(node, { mail: 'received', token });
     const job = this.awaited.get(token) ?? this.idle.get(token);
     if (job === undefined) return;
     this.awaited.delete(token);

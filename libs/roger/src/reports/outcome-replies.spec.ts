@@ -15,18 +15,17 @@ const JOB: Job = {
 };
 
 let sent: unknown[];
-let isThere: boolean;
 let replies: OutcomeReplies;
 
 beforeEach(() => {
   jest.useFakeTimers();
   sent = [];
-  isThere = true;
   replies = new OutcomeReplies({
+    nodeId: 'here',
     add: () => undefined,
     send: (node, mail, parts) => {
       sent.push([node, mail, parts?.map(String)]);
-      return Promise.resolve(isThere);
+      return Promise.resolve(true);
     },
   });
 });
@@ -35,26 +34,43 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-test('it goes once to a node that is there', async () => {
+const { token } = replyTo;
+
+test('it goes once when it is answered', () => {
   replies.reply(JOB, { kind: 'done', result: { n: 1 } });
-  await jest.advanceTimersByTimeAsync(60_000);
+  replies.onReceived({ mail: 'received', token });
+  jest.advanceTimersByTime(60_000);
   expect(sent).toEqual([
-    ['n1', { mail: 'outcome', token: replyTo.token, outcome: { kind: 'done' } }, ['{"n":1}']],
+    ['n1', { mail: 'outcome', node: 'here', token, outcome: { kind: 'done' } }, ['{"n":1}']],
   ]);
 });
 
-test('it is tried again for some seconds when the node is not there, and then no more', async () => {
-  isThere = false;
+test('it goes again for some seconds when it is not answered, and then no more', () => {
   replies.reply(JOB, { kind: 'failed', type: 'Error', message: 'x' });
-  await jest.advanceTimersByTimeAsync(60_000);
+  jest.advanceTimersByTime(2_600);
+  expect(sent).toHaveLength(3);
+  jest.advanceTimersByTime(60_000);
   expect(sent).toHaveLength(4);
+  expect(jest.getTimerCount()).toBe(0);
 });
 
-test('so many that wait for their node take no more room', async () => {
-  isThere = false;
-  for (let n = 0; n < 2_000; n++) replies.reply(JOB, { kind: 'done', result: n });
-  await jest.advanceTimersByTimeAsync(0);
-  expect(jest.getTimerCount()).toBe(500);
+const replyMany = (count: number, result: unknown): void => {
+  for (let n = 0; n < count; n++) {
+    const other = { ...replyTo, token: `token-number-${String(n).padStart(6, '0')}` };
+    replies.reply({ ...JOB, replyTo: other }, { kind: 'done', result });
+  }
+};
+
+test.each([
+  ['in number', 2_000, 1, 1_000],
+  ['in bytes', 100, 'x'.repeat(250_000), 67],
+])('those that wait for an answer are bounded %s', (_what, count, result, kept) => {
+  replyMany(count, result);
+  expect(sent).toHaveLength(count);
+  expect(jest.getTimerCount()).toBe(kept);
+  jest.advanceTimersByTime(60_000);
+  replyMany(1, result);
+  expect(jest.getTimerCount()).toBe(1);
   replies.close();
   expect(jest.getTimerCount()).toBe(0);
 });

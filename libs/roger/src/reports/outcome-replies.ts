@@ -1,16 +1,17 @@
 // Tells whoever awaits a job how it has ended. A reply that gets lost harms nobody: the other's time is over some day.
 import type { Job, ReplyTo } from '../job/job';
 import { problemsOfJson } from '../job/json-args';
-import type { FinalOutcome } from './report-mail';
+import type { FinalOutcome, ReceivedMail } from './report-mail';
 import { isReplyTo } from './report-mail';
 import type { ReportPost } from './report-post';
 
 const MAX_RESULT_BYTES = 256 * 1024;
 const MAX_TEXT = 2_000;
-/** The other may be connecting anew; when it has not come back by then, it never will. */
+/** A reply that nobody has answered goes again after so long: the other may be connecting anew. Then it is given up. */
 const AGAIN_MS = [500, 2_000, 6_000];
-/** More are given up at once: what waits here holds results. */
-const MAX_WAITING = 500;
+/** What is not answered waits here with its result. Beyond this a reply goes once. */
+const MAX_WAITING = 1_000;
+const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 
 /** How a job ended, as its worker knows it. */
 export type EndedJob =
@@ -18,10 +19,17 @@ export type EndedJob =
   | { readonly kind: 'failed' | 'buried'; readonly type: string; readonly message: string }
   | { readonly kind: 'cancelled'; readonly reason: string };
 
-export class OutcomeReplies {
-  private readonly waiting = new Set<NodeJS.Timeout>();
+interface Waiting {
+  readonly bytes: number;
+  timer: NodeJS.Timeout | undefined;
+}
 
-  constructor(private readonly post: Pick<ReportPost, 'add' | 'send'>) {
+export class OutcomeReplies {
+  /** By token. */
+  private readonly waiting = new Map<string, Waiting>();
+  private waitingBytes = 0;
+
+  constructor(private readonly post: Pick<ReportPost, 'add' | 'nodeId' | 'send'>) {
     post.add(this);
   }
 
@@ -43,8 +51,16 @@ export class OutcomeReplies {
     this.reply(job, { kind: 'buried', type: 'DeliveredTooOften', message });
   }
 
+  onReceived({ token }: ReceivedMail): void {
+    const waiting = this.waiting.get(token);
+    if (waiting === undefined) return;
+    clearTimeout(waiting.timer);
+    this.waiting.delete(token);
+    this.waitingBytes -= waiting.bytes;
+  }
+
   close(): void {
-    for (const timer of this.waiting) clearTimeout(timer);
+    for (const { timer } of this.waiting.values()) clearTimeout(timer);
     this.waiting.clear();
   }
 
@@ -66,17 +82,30 @@ export class OutcomeReplies {
     this.send(to, { kind: 'done without result', problem: `it is done, but ${text}` }, []);
   }
 
-  private send(to: ReplyTo, outcome: FinalOutcome, parts: readonly Buffer[], tries = 0): void {
-    const mail = { mail: 'outcome', token: to.token, outcome } as const;
-    void this.post.send(to.node, mail, parts).then((isThere) => {
-      const afterMs = AGAIN_MS[tries];
-      if (isThere || afterMs === undefined || this.waiting.size >= MAX_WAITING) return;
-      const timer = setTimeout(() => {
-        this.waiting.delete(timer);
-        this.send(to, outcome, parts, tries + 1);
-      }, afterMs).unref();
-      this.waiting.add(timer);
-    });
+  private send(to: ReplyTo, outcome: FinalOutcome, parts: readonly Buffer[]): void {
+    const { token } = to;
+    const mail = { mail: 'outcome', node: this.post.nodeId, token, outcome } as const;
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    const hasRoom = this.waiting.size < MAX_WAITING && this.waitingBytes + bytes <= MAX_WAITING_BYTES;
+    if (hasRoom && !this.waiting.has(token)) {
+      const waiting: Waiting = { bytes, timer: undefined };
+      this.waiting.set(token, waiting);
+      this.waitingBytes += bytes;
+      this.sendAgain(waiting, 0, token, () => void this.post.send(to.node, mail, parts));
+    }
+    void this.post.send(to.node, mail, parts);
+  }
+
+  private sendAgain(waiting: Waiting, tries: number, token: string, send: () => void): void {
+    const afterMs = AGAIN_MS[tries];
+    if (afterMs === undefined) {
+      this.onReceived({ mail: 'received', token });
+      return;
+    }
+    waiting.timer = setTimeout(() => {
+      send();
+      this.sendAgain(waiting, tries + 1, token, send);
+    }, afterMs).unref();
   }
 }
 

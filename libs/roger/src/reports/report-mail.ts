@@ -22,11 +22,19 @@ export interface ProgressMail {
   readonly value?: unknown;
 }
 
-/** An awaited job has ended so. */
+/** An awaited job has ended so. To be answered by `received`. */
 export interface OutcomeMail {
   readonly mail: 'outcome';
+  /** Who tells it. */
+  readonly node: string;
   readonly token: string;
   readonly outcome: FinalOutcome;
+}
+
+/** The outcome of an awaited job has come. */
+export interface ReceivedMail {
+  readonly mail: 'received';
+  readonly token: string;
 }
 
 /** How a job ended for good. */
@@ -43,7 +51,7 @@ export type FinalOutcome =
     }
   | { readonly kind: 'cancelled'; readonly reason: string };
 
-export type ReportMail = WatchMail | ProgressMail | OutcomeMail;
+export type ReportMail = WatchMail | ProgressMail | OutcomeMail | ReceivedMail;
 
 /** One mail says so many at most. */
 export const JOBS_PER_WATCH = 100;
@@ -67,7 +75,9 @@ export function isReportMail(head: unknown): head is ReportMail {
     case 'progress':
       return isNode(mail['node']) && isAddress([mail['partition'], mail['id']]) && isCount(mail['attempt']);
     case 'outcome':
-      return isMatch(TOKEN, mail['token']) && isOutcome(mail['outcome']);
+      return isNode(mail['node']) && isMatch(TOKEN, mail['token']) && isOutcome(mail['outcome']);
+    case 'received':
+      return isMatch(TOKEN, mail['token']);
     default:
       return false;
   }

@@ -2,7 +2,7 @@
 import type { Job } from '../job/job';
 import type { Frame, Part } from '../ledger/frame';
 import type { Ledgers } from '../ledger/ledgers';
-import type { OutcomeMail, ProgressMail, ReportMail, WatchMail } from './report-mail';
+import type { OutcomeMail, ProgressMail, ReceivedMail, ReportMail, WatchMail } from './report-mail';
 import { isReportMail } from './report-mail';
 
 /** What the post needs of the ledgers. */
@@ -16,6 +16,7 @@ export interface ReportReader {
   onWatch?(mail: WatchMail): void;
   onProgress?(mail: ProgressMail): void;
   onOutcome?(mail: OutcomeMail, result: Buffer | undefined): void;
+  onReceived?(mail: ReceivedMail): void;
   /** The broker has buried the job by itself, and this node is the one that was told. */
   onBuriedByBroker?(job: Job): void;
 }
@@ -100,6 +101,9 @@ export class ReportPost {
           break;
         case 'outcome':
           reader.onOutcome?.(head, frame.count === 0 ? undefined : frame.part(0));
+          break;
+        case 'received':
+          reader.onReceived?.(head);
       }
     }
   }
