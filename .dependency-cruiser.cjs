@@ -10,6 +10,7 @@ const storeys = [
   'partition/',
   'worker/',
   'enqueue/',
+  'reports/',
   'ledger/',
   'cluster/',
   'ledger-transport\\.ts$',

@@ -7,6 +7,7 @@ import type { RogerModuleOptions } from 'nestjs-roger';
 import { BuriedJobs, JobQueue, NotConnectedError, PartitionService, RogerModule } from 'nestjs-roger';
 import type { EnqueueOrder, Order, Report, RetryBuriedOrder } from './child-app';
 import { KEYED, KeyedWork } from './keyed-work';
+import { ResultWork } from './result-work';
 import { Gate } from './signal';
 import type { Sighting } from './work';
 import { Witness } from './work';
@@ -31,7 +32,7 @@ class Telling extends Witness {
 
 @Module({
   imports: [RogerModule.forRoot(settings.roger)],
-  providers: [...KEYED, { provide: Witness, useClass: Telling }],
+  providers: [...KEYED, ResultWork, { provide: Witness, useClass: Telling }],
 })
 class ChildModule {}
 

@@ -1,6 +1,6 @@
 // What enqueue takes by its types. Nothing here runs: `npm run types` compiles it, and a line under @ts-expect-error
 // that would compile after all fails it.
-import type { ArgsOf, EnqueueResult, Job, JobArgs, JobHandler, JobQueue } from 'nestjs-roger';
+import type { ArgsOf, EnqueueResult, Job, JobArgs, JobHandler, JobQueue, ResultOf } from 'nestjs-roger';
 import { RogerJob } from 'nestjs-roger';
 
 declare const jobs: JobQueue;
@@ -56,6 +56,13 @@ class Move {
 class Anything {
   perform(_args: unknown): void {
     // Takes what it gets.
+  }
+}
+
+@RogerJob()
+class Dated {
+  perform(): Promise<{ at: Date; list: Date[] }> {
+    return Promise.resolve({ at: new Date(), list: [] });
   }
 }
 
@@ -161,4 +168,30 @@ export function manyAreTypedLikeOne(made: Job[], later: AsyncIterable<string>): 
   void jobs.enqueueMany(later);
   // @ts-expect-error one, where many are wanted
   void jobs.enqueueMany(Move, { kind: 'up', by: 1 });
+}
+
+export async function theResultIsThatOfPerform(): Promise<void> {
+  const awaitable = { awaitable: true } as const;
+  const invited = await jobs.enqueue(Invite, { id: 1, at: '', attendees: [], moved: [] }, awaitable);
+  const text: Same<Awaited<ReturnType<typeof invited.finished>>, string> = true;
+  const nothing: Same<ResultOf<typeof Ping>, void> = true;
+  const ofDate: Same<
+    ResultOf<typeof Dated>,
+    { readonly at: string; readonly list: readonly string[] }
+  > = true;
+  void [text, nothing, ofDate];
+  if (invited.status === 'duplicate') void invited.existingJobId;
+  // @ts-expect-error a wait has a time
+  void invited.finished({});
+
+  const unawaitable = await jobs.enqueue(Tell, 'x');
+  // @ts-expect-error it is not awaitable
+  void unawaitable.finished({ timeoutMs: 1 });
+  const open = await jobs.enqueue(Tell, 'x', { awaitable: false });
+  // @ts-expect-error it is not awaitable
+  void open.finished({ timeoutMs: 1 });
+  // @ts-expect-error a job that is made but not enqueued can't be awaited
+  void jobs.create(Tell, 'x', { awaitable: true });
+  // @ts-expect-error nor can many at once
+  void jobs.enqueueMany(Tell, ['x'], { awaitable: true });
 }

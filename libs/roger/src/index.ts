@@ -1,7 +1,7 @@
 // The public names, one by one.
 export { JobQueue } from './enqueue/job-queue';
 export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
-export type { EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
+export type { AwaitableEnqueueResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
 export { InfoService } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';
@@ -20,6 +20,9 @@ export {
   JobCancelledError,
   JobCrashedError,
   JobTimeoutError,
+  JobFailedError,
+  JobNotFinishedError,
+  JobResultUnavailableError,
   JobTooLargeError,
   LedgerFullError,
   LedgerShardsMismatchError,
@@ -39,7 +42,7 @@ export {
   UnknownPartitionError,
 } from './job/errors';
 export type { Problem } from './job/errors';
-export type { Job } from './job/job';
+export type { Job, ReplyTo } from './job/job';
 export { KeySet } from './job/key-set';
 export type {
   ArgsOf,
@@ -50,6 +53,7 @@ export type {
   JobHandler,
   JobOptions,
   JsonOf,
+  ResultOf,
   RetryLevels,
   RetryRule,
 } from './job/job-definition';
@@ -78,6 +82,8 @@ export type { OutcomeCounts } from './partition/lane';
 export type { PartitionQueues, QueueOptions } from './partition/partition';
 export { PartitionService } from './partition/partition.service';
 export type { LaneStatus } from './partition/partition.service';
+export type { FinishedOptions } from './reports/awaited-jobs';
+export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';
 export type { RogerModuleOptions } from './roger.options';

@@ -24,6 +24,11 @@ import { JobThreads } from './nest/threads/job-threads';
 import { GlobalStateService } from './partition/global-state.service';
 import { retryLevelsOfQueue } from './partition/partition';
 import { PartitionService } from './partition/partition.service';
+import { AwaitedJobs } from './reports/awaited-jobs';
+import { OutcomeReplies } from './reports/outcome-replies';
+import { ProgressReports } from './reports/progress-reports';
+import { ProgressWatches } from './reports/progress-watches';
+import { ReportPost } from './reports/report-post';
 import type { RogerModuleOptions, Settings } from './roger.options';
 import { limitsOf, settingsOf } from './roger.options';
 import { MemoryBroker } from './transports/memory/memory-broker';
@@ -114,7 +119,14 @@ class Parts {
       decode,
       async (address) => (await transport.depth(address))?.ready,
     );
+    const post = new ReportPost(ledgers);
+    const progress = new ProgressReports(post);
+    const watches = new ProgressWatches(post, log);
+    const replies = new OutcomeReplies(post);
+    const awaited = new AwaitedJobs(post, settings.enqueueTimeoutMs);
     const worker = new Worker({
+      progress,
+      replies,
       registry,
       callbacks,
       ledgers,
@@ -128,11 +140,19 @@ class Parts {
     const threads = threadsOf(settings, instance, log);
     const invoker = new HandlerInvoker(nest.moduleRef, new Enhancers(nest.modules));
 
-    this.jobQueue = new JobQueue({ registry, transport, ledgers, configured: partitions, maxJobBytes });
+    this.jobQueue = new JobQueue({
+      registry,
+      transport,
+      ledgers,
+      awaited,
+      configured: partitions,
+      maxJobBytes,
+    });
     this.partitions = new PartitionService(partitions, transport, worker, ledgers, log, limits.abortGraceMs);
+    progress.lookInto(this.partitions);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
-    this.info = new InfoService(transport);
+    this.info = new InfoService(transport, watches);
     this.nodeInfo = new NodeInfoService(this.partitions);
     this.lifecycle = new Lifecycle({
       explorer: new Explorer(nest.discovery, invoker, instance, known, threads),
@@ -140,6 +160,7 @@ class Parts {
       callbacks,
       transport,
       ledgers,
+      reports: [progress, watches, replies, awaited],
       partitions: this.partitions,
       isWorker: mode === 'worker',
       instance,

@@ -69,6 +69,11 @@ function queueOn(transport: HeldTransport): JobQueue {
     registry: new JobRegistry(),
     transport: transport as unknown as Transport,
     ledgers: { enqueue: () => Promise.resolve({}), keepCancels: () => Promise.resolve() },
+    awaited: {
+      expect: () => {
+        throw new Error('no job here is awaitable');
+      },
+    },
     configured: { acme: { default: 1 } },
     maxJobBytes: 16 * MIB,
   });

@@ -8,13 +8,15 @@ import {
   EnqueueBufferFullError,
   InvalidEnqueueOptionsError,
   InvalidJobArgsError,
+  JobResultUnavailableError,
   JobTooLargeError,
   NotAJobClassError,
   QueueNotFoundError,
+  show,
 } from '../job/errors';
 import type { Job } from '../job/job';
 import { encodeNewJob } from '../job/job-codec';
-import type { Class, JobArgs, JobClass, JobDefinition } from '../job/job-definition';
+import type { Class, JobArgs, JobClass, JobDefinition, ResultOf } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import { problemsOfJson } from '../job/json-args';
 import {
@@ -27,6 +29,7 @@ import {
 import { keysOf, queueOf } from '../job/keys';
 import { nearest } from '../job/nearest';
 import type { Ledgers } from '../ledger/ledgers';
+import type { AwaitedJobs, FinishedOptions } from '../reports/awaited-jobs';
 import type { OutgoingJob, Transport, WhenFull } from '../transport';
 import type { EnqueueManyResult } from './batch';
 import { Batch } from './batch';
@@ -58,6 +61,11 @@ export interface EnqueueOptions {
    * @default now
    */
   runAt?: Date | number;
+  /**
+   * Whether the result has `finished`, which waits for the end of the job and gives what `perform` returned. For
+   * `enqueue` of a class only. @default false
+   */
+  awaitable?: boolean;
 }
 
 /** What `enqueue` did. A job without a queue key is always enqueued. */
@@ -65,6 +73,23 @@ export type EnqueueResult<Args = unknown> =
   | { readonly status: 'enqueued'; readonly job: Job<Args> }
   /** A job with the same queue key exists: `job` was not enqueued. */
   | { readonly status: 'duplicate'; readonly job: Job<Args>; readonly existingJobId: string };
+
+/** The same for a job under `awaitable: true`. */
+export type AwaitableEnqueueResult<Args = unknown, Result = unknown> = EnqueueResult<Args> & {
+  /**
+   * Waits for the job's end, over all its attempts, on whatever node, and resolves to what `perform` returned, as it
+   * comes out of JSON. May be called more than once, and later: for an hour the end is noted while nobody waits (for the
+   * last 10000 such jobs of a process). With the process the handle is gone; the job is not.
+   *
+   * A job that is purged has no end that could be told, and the news of an end may get lost: the wait ends with its time.
+   * @throws JobFailedError (failed for good, or buried), JobCancelledError, JobNotFinishedError when the time is over (the
+   * job goes on), JobResultUnavailableError (what `perform` returned is no plain JSON or over 256 KiB, or the job is a
+   * `duplicate`), InvalidArgumentError, RogerClosedError, and the reason of `signal`.
+   */
+  finished(options: FinishedOptions): Promise<Result>;
+};
+
+type Finished = AwaitableEnqueueResult<never, never>['finished'];
 
 /** A job that may go out, but for the check of its args. */
 interface PreparedJob {
@@ -77,6 +102,7 @@ export interface JobQueueParts {
   readonly registry: JobRegistry;
   readonly transport: Transport;
   readonly ledgers: Pick<Ledgers, 'enqueue' | 'keepCancels'>;
+  readonly awaited: Pick<AwaitedJobs, 'expect'>;
   /** The queues that this app's options name, by partition. */
   readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly maxJobBytes: number;
@@ -88,6 +114,7 @@ const OPTION_NAMES: Record<keyof EnqueueOptions, true> = {
   id: true,
   delayMs: true,
   runAt: true,
+  awaitable: true,
 };
 
 /**
@@ -131,7 +158,11 @@ export class JobQueue {
    * Makes a job without enqueueing it, for {@link enqueue} or {@link enqueueMany}.
    * @throws InvalidJobArgsError when the args are not plain JSON, InvalidEnqueueOptionsError, NotAJobClassError
    */
-  create<J extends JobClass>(jobClass: J, args: JobArgs<J>, options: EnqueueOptions = {}): Job<JobArgs<J>> {
+  create<J extends JobClass>(
+    jobClass: J,
+    args: JobArgs<J>,
+    options: Omit<EnqueueOptions, 'awaitable'> = {},
+  ): Job<JobArgs<J>> {
     const definition = this.parts.registry.definitionOf(jobClass);
     const problems = problemsOfJson(args);
     if (problems.length > 0) throw new InvalidJobArgsError(definition.name, problems);
@@ -163,6 +194,9 @@ export class JobQueue {
    * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now, due
    * at its `runAt`.
    *
+   * With `awaitable: true` the result has `finished`, by which the end of the job can be awaited. The first such call of a
+   * process opens its mailbox.
+   *
    * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back (a job with a key, `ledgerTimeoutMs`).
    * @throws InvalidJobArgsError (lists each wrong field), InvalidEnqueueOptionsError, JobTooLargeError,
    * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError,
@@ -173,6 +207,11 @@ export class JobQueue {
   enqueue<J extends JobClass>(
     jobClass: J,
     args: JobArgs<J>,
+    options: EnqueueOptions & { readonly awaitable: true },
+  ): Promise<AwaitableEnqueueResult<JobArgs<J>, ResultOf<J>>>;
+  enqueue<J extends JobClass>(
+    jobClass: J,
+    args: JobArgs<J>,
     options?: EnqueueOptions,
   ): Promise<EnqueueResult<JobArgs<J>>>;
   enqueue<Args>(job: Job<Args>): Promise<EnqueueResult<Args>>;
@@ -180,8 +219,43 @@ export class JobQueue {
     jobOrClass: Job | JobClass,
     args?: unknown,
     options?: EnqueueOptions,
-  ): Promise<EnqueueResult<never>> {
-    const prepared = this.prepare(jobOrClass, args, options);
+  ): Promise<AwaitableEnqueueResult<never, never>> {
+    type Any = AwaitableEnqueueResult<never, never>;
+    if (options?.awaitable === undefined) {
+      return (await this.enqueueOne(this.prepare(jobOrClass, args, options))) as Any;
+    }
+    const { awaitable, ...others } = options;
+    if (typeof awaitable !== 'boolean') {
+      refuseProblems([{ path: 'awaitable', message: `${describe(awaitable)} is not true or false` }]);
+    }
+    const prepared = this.prepare(jobOrClass, args, others);
+    return awaitable ? this.enqueueAwaitable(prepared) : ((await this.enqueueOne(prepared)) as Any);
+  }
+
+  private async enqueueAwaitable({
+    job,
+    argsClass,
+  }: PreparedJob): Promise<AwaitableEnqueueResult<never, never>> {
+    const { replyTo, ready, finished, forget } = this.parts.awaited.expect(job.id);
+    try {
+      const prepared = this.encoded({ ...job, replyTo }, undefined);
+      // Before a mailbox is opened for nothing.
+      if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
+      await ready();
+      const result = await this.enqueueOne(prepared);
+      if (result.status === 'enqueued') return { ...result, finished: finished as Finished };
+      forget();
+      const problem = `it was not enqueued, for job ${show(result.existingJobId)} has its queue key`;
+      const refuse = (): Promise<never> => Promise.reject(new JobResultUnavailableError(job.id, problem));
+      return { ...result, finished: refuse };
+    } catch (error) {
+      // It may be enqueued all the same, but nobody has got a handle to it.
+      forget();
+      throw error;
+    }
+  }
+
+  private async enqueueOne(prepared: PreparedJob): Promise<EnqueueResult<never>> {
     const { job, argsClass } = prepared;
     if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
     if (isKeyed(job)) {
@@ -221,7 +295,7 @@ export class JobQueue {
   async enqueueMany<J extends JobClass>(
     jobClass: J,
     args: Iterable<JobArgs<J>> | AsyncIterable<JobArgs<J>>,
-    options?: Omit<EnqueueOptions, 'id'>,
+    options?: Omit<EnqueueOptions, 'id' | 'awaitable'>,
   ): Promise<EnqueueManyResult>;
   async enqueueMany(jobs: Iterable<Job> | AsyncIterable<Job>): Promise<EnqueueManyResult>;
   async enqueueMany(
@@ -320,7 +394,11 @@ export class JobQueue {
       typeof jobOrClass === 'function'
         ? this.create(jobOrClass as JobClass, args as JobArgs<JobClass>, options)
         : this.renew(jobOrClass as Job);
-    const { argsClass } = this.definitionNamed(job.name);
+    return this.encoded(job, this.definitionNamed(job.name).argsClass);
+  }
+
+  /** @throws JobTooLargeError */
+  private encoded(job: Job, argsClass: JobDefinition['argsClass']): PreparedJob {
     // Before anything is awaited: the args may be changed by their owner meanwhile.
     const body = encodeNewJob(job);
     if (body.length > this.parts.maxJobBytes) {
@@ -425,6 +503,9 @@ function problemsOfNames(options: EnqueueOptions): Problem[] {
 
 function problemsOfOptions(options: EnqueueOptions, job: Job): Problem[] {
   const problems = problemsOfNames(options);
+  if (options.awaitable !== undefined) {
+    problems.push({ path: 'awaitable', message: 'only enqueue of a job class takes it' });
+  }
   const check = (path: string, message: string | undefined): void => {
     if (message !== undefined) problems.push({ path, message });
   };

@@ -13,6 +13,8 @@ export interface RunningJob {
   readonly job: Job;
   /** In ms since the epoch, by this node's clock. */
   readonly startedAt: number;
+  /** What it has told last by `context.progress`; undefined: nothing in this attempt. */
+  readonly progress: unknown;
 }
 
 /** What this node does right now. Reads memory only: cheap, and says nothing of other nodes. */
@@ -42,7 +44,7 @@ export class NodeInfoService {
   runningJobs(): RunningJob[] {
     return this.partitionService.lanes
       .flatMap((lane) => lane.runs)
-      .flatMap(({ job, startedAt }) => (job === undefined ? [] : [{ job, startedAt }]))
+      .flatMap(({ job, startedAt, progress }) => (job === undefined ? [] : [{ job, startedAt, progress }]))
       .sort((a, b) => a.startedAt - b.startedAt);
   }
 }

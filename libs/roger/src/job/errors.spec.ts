@@ -110,6 +110,14 @@ const EXAMPLES: Record<
   JobCancelledError: [(text) => new errors.JobCancelledError(text), SHOWN],
   JobTimeoutError: [(text) => new errors.JobTimeoutError(1_500, text), SHOWN, '1.5 s'],
   JobCrashedError: [(text) => new errors.JobCrashedError(text), SHOWN],
+  JobFailedError: [
+    (text) => new errors.JobFailedError('j1', 'buried', { type: 'Error', message: text }, 3),
+    SHOWN,
+    '"j1"',
+    '3 attempts',
+  ],
+  JobNotFinishedError: [(text) => new errors.JobNotFinishedError(text, 500), SHOWN, '500 ms', 'goes on'],
+  JobResultUnavailableError: [(text) => new errors.JobResultUnavailableError('j1', text), SHOWN, '"j1"'],
 };
 
 const names = Object.keys(EXAMPLES) as (keyof typeof EXAMPLES)[];

@@ -385,7 +385,10 @@ export class LedgerShardsMismatchError extends RogerError {
   }
 }
 
-/** Why a running job's signal was aborted: somebody cancelled the job. `reason` is what they said. */
+/**
+ * Why a running job's signal was aborted, and why an awaited job has no result: somebody cancelled the job. `reason` is
+ * what they said.
+ */
 export class JobCancelledError extends RogerError {
   readonly code = 'ROGER_JOB_CANCELLED';
   constructor(readonly reason: string) {
@@ -419,6 +422,48 @@ export class JobCrashedError extends RogerError {
     options?: { cause?: unknown },
   ) {
     super(`What ran the job died with it: ${detail}`, options);
+  }
+}
+
+/** An awaited job has failed for good, after its retries. `outcome` tells whether it is among the buried or over. */
+export class JobFailedError extends RogerError {
+  readonly code = 'ROGER_JOB_FAILED';
+  constructor(
+    readonly jobId: string,
+    readonly outcome: 'failed' | 'buried',
+    /** Of the last error: its code or class, and its text. */
+    readonly reason: { readonly type: string; readonly message: string },
+    readonly attempts: number,
+  ) {
+    super(
+      `Job ${show(jobId)} ${outcome === 'buried' ? 'is buried' : 'has failed'} after ` +
+        `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}: ${reason.type}: ${reason.message}`,
+    );
+  }
+}
+
+/** The time given to `finished` is over and nothing was heard of the job's end. The job goes on, or its news got lost; `finished` may be called again. */
+export class JobNotFinishedError extends RogerError {
+  readonly code = 'ROGER_JOB_NOT_FINISHED';
+  constructor(
+    readonly jobId: string,
+    readonly timeoutMs: number,
+  ) {
+    super(`Nothing was heard of the end of job ${show(jobId)} within ${timeoutMs} ms; the job goes on`);
+  }
+}
+
+/**
+ * `finished` can't give a result, and waiting longer doesn't help: the job is done but what it returned is no plain JSON
+ * or larger than 256 KiB, or it was not enqueued because another has its queue key.
+ */
+export class JobResultUnavailableError extends RogerError {
+  readonly code = 'ROGER_JOB_RESULT_UNAVAILABLE';
+  constructor(
+    readonly jobId: string,
+    readonly problem: string,
+  ) {
+    super(`There is no result of job ${show(jobId)}: ${problem}`);
   }
 }
 

@@ -22,7 +22,7 @@ interface Envelope extends Job {
 
 /** The bytes of a job that begins; so it has the fields of this version and no others. Its args as for {@link encodeJob}. */
 export function encodeNewJob(job: Job): Buffer {
-  const { id, name, partition, queue, queueKey, executionKey, args, attempt, queuedAt, runAt } = job;
+  const { id, name, partition, queue, queueKey, executionKey, args, attempt, queuedAt, runAt, replyTo } = job;
   return Buffer.from(
     JSON.stringify({
       v: WIRE_VERSION,
@@ -36,6 +36,7 @@ export function encodeNewJob(job: Job): Buffer {
       attempt,
       queuedAt,
       runAt,
+      replyTo,
     }),
   );
 }

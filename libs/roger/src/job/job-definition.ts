@@ -47,6 +47,14 @@ export interface JobContext {
    * to is refused. So is what a run comes to after its delivery was lost.
    */
   readonly signal: AbortSignal;
+  /**
+   * Tells how far the job is: a percentage from 0 to 100, or any plain JSON of at most 4 KiB. Seen by
+   * `NodeInfoService.runningJobs` here, and by `InfoService.onProgress` and `InfoService.progress` on every node. Nothing
+   * is sent while nobody watches the job, and at most 10 times per second while somebody does; the last one always is.
+   * A new attempt begins without any.
+   * @throws InvalidArgumentError
+   */
+  progress(value: unknown): void;
   /** Writes to the app's log with the job's name and id before each line. */
   readonly logger: RogerLog;
 }
@@ -70,6 +78,10 @@ export type JsonOf<T> = T extends Date
 /** What `enqueue` takes as the args of a job class. A job whose `perform` takes none is given `{}` or `null`. */
 export type JobArgs<J extends JobClass> =
   unknown extends ArgsOf<J> ? object | string | number | boolean | null : JsonOf<ArgsOf<J>>;
+
+/** What comes of awaiting a job of this class: what its `perform` returns, as it comes out of JSON. */
+export type ResultOf<J extends JobClass> =
+  InstanceType<J> extends { perform(...args: never[]): infer Result } ? JsonOf<Awaited<Result>> : never;
 
 /** How often and when a failed attempt is followed by another: the n-th retry comes after the n-th level, in whole seconds. */
 export interface RetryLevels {

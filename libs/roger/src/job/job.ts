@@ -26,6 +26,14 @@ export interface Job<Args = unknown> {
   readonly executionKey?: string;
   /** Set by the ledger of the partition when it sends a job with a key to its queue: the state and number that it belongs to. */
   readonly ledger?: { readonly state: string; readonly dispatch: number };
+  /** Who waits for its outcome: a node, and the token that it knows the job by. Absent: nobody. */
+  readonly replyTo?: ReplyTo;
   /** How often nodes that don't know its name have handed it on. Absent: never. */
   readonly handedOn?: number;
+}
+
+/** Where the outcome of an awaited job goes. Of a job that was received it is untrusted. */
+export interface ReplyTo {
+  readonly node: string;
+  readonly token: string;
 }

@@ -1,4 +1,6 @@
 // All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
+// Of node:timers, so that mail still comes in a test that fakes the global timers.
+import { setImmediate } from 'node:timers';
 import {
   LedgerFullError,
   LedgerShardsMismatchError,
@@ -11,6 +13,7 @@ import type { QueueAddress } from '../job/names';
 import type { BrokerMessageToAck, LedgerTransport, Mailbox } from '../ledger-transport';
 import { Announcements } from './announcements';
 import { encodeFrame, Frame } from './frame';
+import type { Part } from './frame';
 import type { Answer, MakeOperation } from './ledger-client';
 import { LedgerSeat } from './ledger-seat';
 import type { LostJobsParts } from './lost-jobs';
@@ -82,6 +85,16 @@ export interface LedgersListener extends StandingListener {
   onExpress(partition: string, queue: string): void;
 }
 
+/** Who takes the mail that is not about ledgers. None of its methods may throw. */
+export interface OtherMail {
+  /** Untrusted. */
+  take(frame: Frame): void;
+  /** Mail comes (again). */
+  up(): void;
+  /** The broker has buried the job by itself, and this node was told. */
+  buried(job: Job): void;
+}
+
 export class Ledgers implements Mailbox {
   private readonly seats = new Map<number, LedgerSeat>();
   private readonly boards = new Map<number, StandingBoard>();
@@ -96,6 +109,7 @@ export class Ledgers implements Mailbox {
   private readonly countChecks = new Map<number, Promise<void>>();
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
   private lastOwner = 0;
+  private other: OtherMail | undefined;
 
   constructor(
     private readonly transport: LedgerTransport,
@@ -275,6 +289,40 @@ export class Ledgers implements Mailbox {
     await this.transport.closeLedgers(Math.max(0, timeoutMs - (performance.now() - begun)));
   }
 
+  // --- mail about other things
+
+  get nodeId(): string {
+    return this.transport.nodeId;
+  }
+
+  /** Whether mail comes. */
+  get hearsMail(): boolean {
+    return this.isReceiving;
+  }
+
+  /** Gives mail that is not about ledgers to somebody. To be called once. */
+  carry(other: OtherMail): void {
+    this.other = other;
+  }
+
+  /** Takes mail from now on. Safe to repeat. */
+  openMailbox(): void {
+    if (!this.isClosed) this.receive();
+  }
+
+  /** As {@link LedgerTransport.send}, but false also while mail doesn't come, for then none leaves either. */
+  async sendTo(node: string, head: object, parts: readonly Part[] = []): Promise<boolean> {
+    const bytes = encodeFrame(head, parts);
+    if (node !== this.transport.nodeId) return this.isReceiving && (await this.transport.send(node, bytes));
+    // Not within the call: nobody gets mail while they send some.
+    setImmediate(() => this.other?.take(Frame.read(bytes)));
+    return true;
+  }
+
+  tellAll(head: object): void {
+    if (this.isReceiving) this.transport.announce(encodeFrame(head));
+  }
+
   // --- mail
 
   take(bytes: Buffer): void {
@@ -286,6 +334,7 @@ export class Ledgers implements Mailbox {
       return;
     }
     if (isMail(frame.head)) this.read(frame.head, frame);
+    else this.other?.take(frame);
   }
 
   up(): void {
@@ -296,6 +345,7 @@ export class Ledgers implements Mailbox {
     this.sayHere();
     for (const seat of this.seats.values()) seat.client.askAllAgain();
     for (const ledger of this.boards.keys()) this.fetch(ledger);
+    this.other?.up();
   }
 
   down(reason: Error): void {
@@ -378,6 +428,7 @@ export class Ledgers implements Mailbox {
       throw error;
     }
     if (job.queueKey !== undefined || job.executionKey !== undefined) await this.discard([job]);
+    this.other?.buried(job);
   }
 
   private announce(mail: Mail): void {

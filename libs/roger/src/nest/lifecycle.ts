@@ -31,6 +31,8 @@ export interface LifecycleParts {
   readonly callbacks: CallbackChain;
   readonly transport: Transport;
   readonly ledgers: Pick<Ledgers, 'close'>;
+  /** What tells and is told of single jobs. */
+  readonly reports: readonly { close(): void }[];
   readonly partitions: PartitionService;
   readonly isWorker: boolean;
   readonly instance: InstanceName;
@@ -88,7 +90,8 @@ export class Lifecycle
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { ledgers, transport } = this.parts;
+    const { ledgers, reports, transport } = this.parts;
+    for (const report of reports) report.close();
     await ledgers.close(LEAVE_TIMEOUT_MS);
     await transport.close(CLOSE_TIMEOUT_MS);
   }

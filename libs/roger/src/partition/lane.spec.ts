@@ -151,6 +151,8 @@ class Node {
       },
       maxJobBytes: 10_000,
       log,
+      progress: { told: () => undefined },
+      replies: { reply: () => undefined },
       logFor: () => log,
       ledgers: LEDGERS as unknown as WorkerParts['ledgers'],
     });

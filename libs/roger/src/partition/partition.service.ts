@@ -2,6 +2,7 @@
 import { UnknownPartitionError } from '../job/errors';
 import type { RogerLog } from '../job/log';
 import type { Ledgers, LedgersListener } from '../ledger/ledgers';
+import type { ProgressOfRun, RunningHere } from '../reports/progress-reports';
 import type { Transport } from '../transport';
 import type { StandingBoard } from '../ledger/standing-board';
 import type { Worker } from '../worker/worker';
@@ -44,7 +45,7 @@ export interface LaneStatus {
  * }
  * ```
  */
-export class PartitionService implements LedgersListener {
+export class PartitionService implements LedgersListener, RunningHere {
   private readonly partitions = new Map<string, Partition>();
 
   /** @internal */
@@ -107,6 +108,21 @@ export class PartitionService implements LedgersListener {
   /** @internal */
   get lanes(): readonly Lane[] {
     return [...this.partitions.values()].flatMap((partition) => [...partition.lanes.values()]);
+  }
+
+  /** @internal */
+  serves(partition: string): boolean {
+    return this.partitions.has(partition);
+  }
+
+  /** @internal */
+  progressOf(partition: string, id: string): ProgressOfRun | undefined {
+    for (const lane of this.partitions.get(partition)?.lanes.values() ?? []) {
+      for (const { job, progress } of lane.runs) {
+        if (job?.id === id) return { attempt: job.attempt, value: progress };
+      }
+    }
+    return undefined;
   }
 
   /** @internal */

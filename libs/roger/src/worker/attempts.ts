@@ -13,6 +13,8 @@ import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import { describe, type QueueAddress } from '../job/names';
 import { DiscardJob, JobVerdict, SnoozeJob } from '../job/verdicts';
+import { keptProgress } from '../job/progress';
+import type { ProgressReports } from '../reports/progress-reports';
 import type { BuriedReason } from '../transport';
 import type { AbortLadder } from './abort-ladder';
 import type { AfterFailure, CallbackChain, CallbackStates } from './callbacks';
@@ -23,12 +25,12 @@ import type { RunLimits } from './run-limits';
 
 /** How an attempt ended, and what has to become of the job. */
 export type End =
-  | { readonly kind: 'done' }
+  | { readonly kind: 'done'; readonly result?: unknown }
   /** It failed, and that was its only attempt. */
-  | { readonly kind: 'failed' }
+  | { readonly kind: 'failed'; readonly reason: BuriedReason }
   /** Its handler said that there is nothing to do. */
   | { readonly kind: 'discarded' }
-  | { readonly kind: 'cancelled' }
+  | { readonly kind: 'cancelled'; readonly reason: string }
   /** Again after some seconds, with these changes. */
   | { readonly kind: 'retry'; readonly afterSeconds: number; readonly changes: Partial<Job> }
   | { readonly kind: 'bury'; readonly reason: BuriedReason }
@@ -45,6 +47,8 @@ export interface AttemptsParts {
   readonly retryJitter: number;
   readonly limits: RunLimits;
   readonly log: RogerLog;
+  /** Who is told how far jobs are. */
+  readonly progress: Pick<ProgressReports, 'told'>;
   /** A log for one job's handler. */
   readonly logFor: (job: Job) => RogerLog;
 }
@@ -53,9 +57,7 @@ export interface AttemptsParts {
 const THREAD_END_MS = 5_000;
 
 const DONE: End = { kind: 'done' };
-const FAILED: End = { kind: 'failed' };
 const DISCARDED: End = { kind: 'discarded' };
-const CANCELLED: End = { kind: 'cancelled' };
 const HAND_BACK: End = { kind: 'handBack' };
 const LOST: End = { kind: 'lost' };
 
@@ -75,7 +77,7 @@ export class Attempts {
       args = checked.args;
     }
     const { callbacks } = this.parts;
-    const context = new RunContext(job, run, this.parts.logFor);
+    const context = new RunContext(job, run, this.parts);
     const states = callbacks.isEmpty ? undefined : await callbacks.beforeRun({ job, context });
     if (run.wasLost()) return this.refuse(run, job);
     let result: unknown;
@@ -86,7 +88,7 @@ export class Attempts {
     }
     if (run.wasLost()) return this.refuse(run, job);
     if (states !== undefined) await callbacks.afterRun({ job, result }, states);
-    return DONE;
+    return job.replyTo === undefined ? DONE : { kind: 'done', result };
   }
 
   /** Rejects with why the run should have ended when it is left behind. */
@@ -128,7 +130,7 @@ export class Attempts {
     const because = reason === '' ? '' : `: ${oneLine(reason)}`;
     this.parts.log.log(`Job ${job.name} ${job.id} is cancelled${because}`);
     if (!this.parts.callbacks.isEmpty) await this.parts.callbacks.onCancel({ job, reason }, states);
-    return CANCELLED;
+    return { kind: 'cancelled', reason };
   }
 
   /** For what can't run. Never rejects. */
@@ -141,12 +143,7 @@ export class Attempts {
     if (!this.parts.callbacks.isEmpty) {
       await this.parts.callbacks.onBuried({ ...address, job, body, error }, states);
     }
-    const reason = {
-      type: 'code' in error && typeof error.code === 'string' ? error.code : error.name,
-      message: error.message,
-      ...(error.stack === undefined ? {} : { stack: error.stack }),
-    };
-    return { kind: 'bury', reason };
+    return { kind: 'bury', reason: reasonOf(error) };
   }
 
   private async failed(
@@ -184,7 +181,7 @@ export class Attempts {
       case 'bury':
         return this.bury(error, body, run, job, states);
       case 'end':
-        return FAILED;
+        return { kind: 'failed', reason: reasonOf(error) };
     }
   }
 
@@ -233,8 +230,8 @@ class RunContext implements JobContext {
 
   constructor(
     readonly job: Job,
-    run: Run,
-    private readonly logFor: (job: Job) => RogerLog,
+    private readonly run: Run,
+    private readonly parts: Pick<AttemptsParts, 'logFor' | 'progress'>,
   ) {
     this.fence = run.fence;
     this.ladder = run.ladder;
@@ -249,8 +246,24 @@ class RunContext implements JobContext {
   }
 
   get logger(): RogerLog {
-    return (this.log ??= this.logFor(this.job));
+    return (this.log ??= this.parts.logFor(this.job));
   }
+
+  progress(value: unknown): void {
+    const kept = keptProgress(value);
+    // A handler that goes on after its end has no say in what runs after it.
+    if (this.run.job !== this.job || this.run.wasLost()) return;
+    this.run.progress = kept;
+    this.parts.progress.told(this.job, kept);
+  }
+}
+
+function reasonOf(error: Error): BuriedReason {
+  return {
+    type: 'code' in error && typeof error.code === 'string' ? error.code : error.name,
+    message: error.message,
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+  };
 }
 
 /** What a run throws that took too long has failed for that, whatever it says. */

@@ -1,7 +1,7 @@
 // Callbacks are told one after the other, and none can harm a job or another callback.
 import type { Job } from '../job/job';
 import type { JobContext } from '../job/job-definition';
-import type { AfterRunEvent, BuriedEvent, ErrorEvent, WorkerCallbacks } from './callbacks';
+import type { AfterRunEvent, BuriedEvent, CancelEvent, ErrorEvent, WorkerCallbacks } from './callbacks';
 import { CallbackChain } from './callbacks';
 
 const JOB: Job = {
@@ -16,6 +16,7 @@ const JOB: Job = {
 const CONTEXT = {} as JobContext;
 const AFTER = { job: JOB, result: 42 };
 const FAILED = { job: JOB, error: new Error('x'), next: { kind: 'bury' } } as const;
+const CANCELLED = { job: JOB, reason: 'wrong address' };
 const BURIED = {
   job: JOB,
   partition: 'acme',
@@ -60,7 +61,7 @@ test('each is awaited before the next is called, in the order in which they were
   expect(order).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
 });
 
-test.each(['afterRun', 'onError', 'onBuried'] as const)(
+test.each(['afterRun', 'onError', 'onCancel', 'onBuried'] as const)(
   '%s of all has ended before the job goes on',
   async (name) => {
     const ended: string[] = [];
@@ -73,6 +74,7 @@ test.each(['afterRun', 'onError', 'onBuried'] as const)(
     const chain = chainOf(slow('a'), slow('b'));
     if (name === 'afterRun') await chain.afterRun(AFTER, new Map());
     else if (name === 'onError') await chain.onError(FAILED, new Map());
+    else if (name === 'onCancel') await chain.onCancel(CANCELLED);
     else await chain.onBuried(BURIED);
     expect(ended).toEqual(['a', 'b']);
   },
@@ -85,6 +87,7 @@ test("what beforeRun returns reaches the other methods of the same provider, and
     afterRun: ({ state, result }: AfterRunEvent<number>) => seen.push(['after', state, result]),
     onError: ({ state, error, next }: ErrorEvent<number>) =>
       seen.push(['error', state, error.message, next.kind]),
+    onCancel: ({ state, reason }: CancelEvent<number>) => seen.push(['cancel', state, reason]),
     onBuried: ({ state, job, body }: BuriedEvent<number>) =>
       seen.push(['buried', state, job?.id, body.toString()]),
   });
@@ -94,6 +97,7 @@ test("what beforeRun returns reaches the other methods of the same provider, and
   const states = await chain.beforeRun({ job: JOB, context: CONTEXT });
   await chain.afterRun(AFTER, states);
   await chain.onError(FAILED, states);
+  await chain.onCancel(CANCELLED, states);
   await chain.onBuried(BURIED, states);
   expect(seen).toEqual([
     ['after', 1, 42],
@@ -101,6 +105,8 @@ test("what beforeRun returns reaches the other methods of the same provider, and
     ['after', 2, 42],
     ['error', 1, 'x', 'bury'],
     ['error', 2, 'x', 'bury'],
+    ['cancel', 1, 'wrong address'],
+    ['cancel', 2, 'wrong address'],
     ['buried', 1, 'j1', 'x'],
     ['buried', 2, 'j1', 'x'],
   ]);
@@ -129,20 +135,28 @@ test.each<[what: string, thrown: () => unknown, shown: string]>([
   ['throws what has no text', throwing(Object.create(null)), 'an object'],
 ])('one that %s is logged; the next is called and the job does not notice', async (_what, thrown, shown) => {
   const called: string[] = [];
-  const bad: WorkerCallbacks = { beforeRun: thrown, afterRun: thrown, onError: thrown, onBuried: thrown };
+  const bad: WorkerCallbacks = {
+    beforeRun: thrown,
+    afterRun: thrown,
+    onError: thrown,
+    onCancel: thrown,
+    onBuried: thrown,
+  };
   const good: WorkerCallbacks = {
     beforeRun: () => called.push('beforeRun'),
     afterRun: () => called.push('afterRun'),
     onError: () => called.push('onError'),
+    onCancel: () => called.push('onCancel'),
     onBuried: () => called.push('onBuried'),
   };
   const chain = chainOf(bad, good);
   const states = await chain.beforeRun({ job: JOB, context: CONTEXT });
   await chain.afterRun(AFTER, states);
   await chain.onError(FAILED, states);
+  await chain.onCancel(CANCELLED, states);
   await chain.onBuried(BURIED, states);
-  expect(called).toEqual(['beforeRun', 'afterRun', 'onError', 'onBuried']);
-  expect(errors).toHaveLength(4);
+  expect(called).toEqual(['beforeRun', 'afterRun', 'onError', 'onCancel', 'onBuried']);
+  expect(errors).toHaveLength(5);
   for (const [index, name] of called.entries()) {
     expect(errors[index]).toContain(`The callback ${name} threw: `);
     expect(errors[index]).toContain(shown);

@@ -82,6 +82,8 @@ class Bench {
       callbacks,
       retryLevelsOf: () => [5],
       retryJitter: 0,
+      progress: { told: () => undefined },
+      replies: { reply: () => undefined },
       limits: { maxExecutionTimeSeconds: undefined, abortGraceMs: 1_000, brokerConsumerTimeoutMs: undefined },
       maxJobBytes: 10_000,
       log,

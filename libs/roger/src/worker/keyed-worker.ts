@@ -5,9 +5,11 @@ import type { Job } from '../job/job';
 import { decodeJob, encodeForLedger } from '../job/job-codec';
 import type { RogerLog } from '../job/log';
 import type { Claimed, DeliveryHolder, Grant, SettledAs } from '../ledger/ledgers';
+import type { OutcomeReplies } from '../reports/outcome-replies';
 import type { Delivery } from '../transport';
 import type { Attempts, End } from './attempts';
 import { outcomeOf } from './end-outcome';
+import { endedJobOf } from './final-outcome';
 import type { Run } from './run';
 
 /** What a worker needs of the ledgers. */
@@ -30,6 +32,7 @@ export interface Standing {
 export interface KeyedWorkerParts {
   readonly attempts: Attempts;
   readonly ledgers: KeyedJobs & Standing;
+  readonly replies: Pick<OutcomeReplies, 'reply'>;
   readonly maxJobBytes: number;
   readonly log: RogerLog;
 }
@@ -71,6 +74,7 @@ export class KeyedWorker {
       case 'cancelled':
         await attempts.cancel(job, claimed.reason);
         await this.tellAndEnd(delivery, run, () => ledgers.bidFarewell(job));
+        this.parts.replies.reply(job, { kind: 'cancelled', reason: claimed.reason });
         run.end('cancelled');
     }
   }
@@ -96,20 +100,20 @@ export class KeyedWorker {
   private async runGranted(delivery: Delivery, run: Run, delivered: Job, grant: Grant): Promise<void> {
     const begunAt = performance.now();
     const settled: Promise<boolean | undefined>[] = [];
-    const settle = (id: string, outcome: SettledAs): void => {
-      settled.push(
-        this.untilAnswered(
-          () => run.wasLost(),
-          () => this.parts.ledgers.settle(delivered.partition, id, grant.fence, outcome),
-        ),
+    const settle = (id: string, outcome: SettledAs): Promise<boolean | undefined> => {
+      const answer = this.untilAnswered(
+        () => run.wasLost(),
+        () => this.parts.ledgers.settle(delivered.partition, id, grant.fence, outcome),
       );
+      settled.push(answer);
+      return answer;
     };
     let isDeliveredHandedBack = false;
     for (const [index, { id, body, cancelled }] of grant.jobs.entries()) {
       const mustStop = run.shouldYield || performance.now() - begunAt > CHAIN_MS;
       if (index > 0 && mustStop && cancelled === undefined) {
         run.ahead.delete(id);
-        settle(id, { kind: 'release' });
+        void settle(id, { kind: 'release' });
         continue;
       }
       const bytes = body ?? delivery.body;
@@ -120,15 +124,26 @@ export class KeyedWorker {
           : await this.runOne(job, bytes, run, grant.fence, cancelled);
       run.end(outcomeOf(end));
       if (end.kind === 'lost') return;
-      if (end.kind !== 'handBack') settle(id, this.outcomeFor(end, body, delivered, delivery));
-      else if (body === undefined) isDeliveredHandedBack = true;
-      else settle(id, { kind: 'release' });
+      if (end.kind !== 'handBack') {
+        const answer = settle(id, this.outcomeFor(end, body, delivered, delivery));
+        if (!(job instanceof Error) && job.replyTo !== undefined) this.replyWhenAccepted(answer, job, end);
+      } else if (body === undefined) isDeliveredHandedBack = true;
+      else void settle(id, { kind: 'release' });
     }
     run.freeWorker();
     const answers = await Promise.all(settled);
     // What was refused is somebody else's to end; if nobody's, it comes again.
     const isGivenBack = isDeliveredHandedBack || answers.some((answer) => answer !== true);
     delivery.settle({ kind: isGivenBack ? 'handBack' : 'done' });
+  }
+
+  /** What the ledger refuses is not the job's outcome. */
+  private replyWhenAccepted(answer: Promise<boolean | undefined>, job: Job, end: End): void {
+    const ended = endedJobOf(end);
+    if (ended === undefined) return;
+    void answer.then((isAccepted) => {
+      if (isAccepted === true) this.parts.replies.reply(job, ended);
+    });
   }
 
   private runOne(

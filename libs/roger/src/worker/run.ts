@@ -29,6 +29,8 @@ export class Run {
   job: Job | undefined;
   /** Of a job with a key. */
   fence: number | undefined;
+  /** What the present job has told last; undefined: nothing. */
+  progress: unknown;
   /** Jobs that were granted with the delivered one and have not begun. */
   readonly ahead = new Set<string>();
   /** Of the present attempt. */
@@ -95,6 +97,7 @@ export class Run {
   /** Goes on to another job of the same delivery. */
   next(job: Job): void {
     this.job = job;
+    this.progress = undefined;
     this.ahead.delete(job.id);
     this.startedAt = Date.now();
     this.begunAt = performance.now();

@@ -36,7 +36,7 @@ const NO_LEDGERS: WorkerParts['ledgers'] = {
   settle: never,
   bidFarewell: never,
   met: never,
-  boardOf: () => undefined,
+  boardOf: never,
 };
 
 class Args {
@@ -53,6 +53,10 @@ class Handler {
 class Bench {
   readonly log: string[] = [];
   readonly settlements: Settlement[] = [];
+  /** Why the job was cancelled before it began. */
+  cancelReason: string | undefined;
+  readonly progress: unknown[] = [];
+  readonly replies: unknown[] = [];
   readonly callbacks: CallbackChain;
   runs = 0;
   /** What the handler does. */
@@ -87,8 +91,14 @@ class Bench {
       limits: { maxExecutionTimeSeconds: undefined, abortGraceMs: 1_000, brokerConsumerTimeoutMs: undefined },
       maxJobBytes: 1_000,
       log,
-      ledgers: NO_LEDGERS,
+      ledgers: {
+        ...NO_LEDGERS,
+        met: () => undefined,
+        boardOf: () => ({ cancelReason: () => this.cancelReason }),
+      },
       logFor: () => log,
+      progress: { told: (_job, value) => void this.progress.push(value) },
+      replies: { reply: ({ id }, ended) => void this.replies.push([id, ended]) },
     });
   }
 
@@ -276,6 +286,111 @@ describe('what runs', () => {
     };
     await bench.run(JOB);
     expect(bench.log[0]).not.toMatch(/\p{Cc}/u);
+  });
+
+  test('and has told its progress: what is told after its end is not', async () => {
+    const bench = new Bench();
+    let late: JobContext | undefined;
+    bench.perform = (_args, context) => {
+      context.progress(50);
+      late = context;
+    };
+    const run = bench.run(JOB);
+    await run;
+    expect(bench.progress).toEqual([50]);
+    expect(() => late?.progress(101)).toThrow('progress');
+  });
+});
+
+describe('callbacks', () => {
+  /** Two providers that take their time and throw in the end, and what they were told, in order. */
+  function told(bench: Bench): string[] {
+    const calls: string[] = [];
+    for (const who of ['first', 'second']) {
+      const slow =
+        (name: string) =>
+        async (event: object): Promise<string> => {
+          await new Promise((resolve) => setImmediate(resolve));
+          calls.push(`${who} ${name}${'result' in event ? ` ${String(event.result)}` : ''}`);
+          expect(bench.settlements).toEqual([]);
+          throw new Error('x');
+        };
+      bench.callbacks.add({
+        beforeRun: slow('beforeRun'),
+        afterRun: slow('afterRun'),
+        onError: slow('onError'),
+        onCancel: slow('onCancel'),
+        onBuried: slow('onBuried'),
+      });
+    }
+    return calls;
+  }
+  const both = (...names: string[]): string[] => names.flatMap((name) => [`first ${name}`, `second ${name}`]);
+
+  test('are all told in order, before the job is settled, however they end', async () => {
+    const bench = new Bench();
+    const calls = told(bench);
+    bench.perform = () => 42;
+    expect(await bench.run(JOB)).toBe('done');
+    expect(calls).toEqual(both('beforeRun', 'afterRun 42'));
+  });
+
+  test('of a job that is buried are told of its error before', async () => {
+    const bench = new Bench();
+    const calls = told(bench);
+    bench.perform = () => Promise.reject(new Error('x'));
+    expect(await bench.run({ ...JOB, attempt: 3 })).toBe('buried');
+    expect(calls).toEqual(both('beforeRun', 'onError', 'onBuried'));
+  });
+
+  test('of a job that is cancelled are told of that alone', async () => {
+    const bench = new Bench();
+    const calls = told(bench);
+    bench.cancelReason = 'enough';
+    expect(await bench.run(JOB)).toBe('cancelled');
+    expect(calls).toEqual(both('onCancel'));
+  });
+});
+
+describe('whoever awaits a job', () => {
+  const AWAITED: Job = { ...JOB, replyTo: { node: 'n1', token: 'a'.repeat(22) } };
+
+  test('is told what it gave', async () => {
+    const bench = new Bench();
+    bench.perform = () => 42;
+    await bench.run(AWAITED);
+    expect(bench.replies).toEqual([['j1', { kind: 'done', result: 42 }]]);
+  });
+
+  test('is not told of an attempt that is followed by another, which carries the address on', async () => {
+    const bench = new Bench();
+    bench.perform = () => Promise.reject(new Error('x'));
+    await bench.run(AWAITED);
+    expect(bench.replies).toEqual([]);
+    expect(bench.retried).toMatchObject({ attempt: 2, replyTo: AWAITED.replyTo });
+  });
+
+  test.each([
+    ['buried', {}, 3],
+    ['failed', { retryable: false }, 1],
+  ] as const)('is told when it is %s', async (kind, definition, attempt) => {
+    const bench = new Bench(definition);
+    bench.perform = () => Promise.reject(new RangeError('too far'));
+    await bench.run({ ...AWAITED, attempt });
+    expect(bench.replies).toMatchObject([['j1', { kind, type: 'RangeError', message: 'too far' }]]);
+  });
+
+  test('is told when it was cancelled', async () => {
+    const bench = new Bench();
+    bench.cancelReason = 'enough';
+    await bench.run(AWAITED);
+    expect(bench.replies).toEqual([['j1', { kind: 'cancelled', reason: 'enough' }]]);
+  });
+
+  test('is nobody for most jobs', async () => {
+    const bench = new Bench();
+    await bench.run(JOB);
+    expect(bench.replies).toEqual([]);
   });
 });
 

@@ -3,6 +3,7 @@ import type { RogerError } from '../job/errors';
 import { MisroutedJobError } from '../job/errors';
 import type { Job } from '../job/job';
 import { decodeJob, encodeJob } from '../job/job-codec';
+import type { OutcomeReplies } from '../reports/outcome-replies';
 import type { Delivery } from '../transport';
 import type { End } from './attempts';
 import { Attempts } from './attempts';
@@ -10,11 +11,14 @@ import type { AttemptsParts } from './attempts';
 import { KeyedWorker } from './keyed-worker';
 import type { KeyedJobs, Standing } from './keyed-worker';
 import { outcomeOf } from './end-outcome';
+import { endedJobOf } from './final-outcome';
 import type { Run } from './run';
 
 export interface WorkerParts extends AttemptsParts {
   readonly maxJobBytes: number;
   readonly ledgers: KeyedJobs & Standing;
+  /** Who tells those that await a job how it ended. */
+  readonly replies: Pick<OutcomeReplies, 'reply'>;
 }
 
 export class Worker {
@@ -53,6 +57,11 @@ export class Worker {
     }
   }
 
+  private reply(job: Job, end: End): void {
+    const ended = endedJobOf(end);
+    if (ended !== undefined) this.parts.replies.reply(job, ended);
+  }
+
   /** @throws MalformedJobError, MisroutedJobError */
   private accept(delivery: Delivery, run: Run): Job {
     const job = decodeJob(delivery.body, this.parts.maxJobBytes);
@@ -86,6 +95,7 @@ export class Worker {
         break;
       case 'lost':
     }
+    if (job?.replyTo !== undefined) this.reply(job, end);
     run.end(outcomeOf(end));
   }
 }

@@ -8,7 +8,8 @@ import { InvalidOptionsError, JobCrashedError } from '../../job/errors';
 import type { JobContext } from '../../job/job-definition';
 import type { RogerLog } from '../../job/log';
 import type { InstanceName } from '../instances';
-import type { ThreadData, ThreadLine, ThreadOutcome, ThreadTask } from './thread-messages';
+import type { ThreadData, ThreadLine, ThreadOutcome, ThreadTask, ThreadProgress } from './thread-messages';
+import { BEGUN } from './thread-messages';
 import type { ThreadOptions } from './thread-options';
 
 const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
@@ -67,7 +68,8 @@ export class JobThreads {
   }
 
   /** Runs the job of the context in a thread; `begun` is called when one has begun it. Rejects as the handler does. */
-  async perform({ job, fence, signal }: JobContext, begun: () => void): Promise<unknown> {
+  async perform(context: JobContext, begun: () => void): Promise<unknown> {
+    const { job, fence, signal } = context;
     const { pool } = this;
     if (pool === undefined) throw new JobCrashedError('its threads have been ended');
     const { port1: ours, port2: theirs } = new MessageChannel();
@@ -80,7 +82,10 @@ export class JobThreads {
         end.abort();
       }, this.abortGraceMs);
     };
-    ours.once('message', begun);
+    ours.on('message', (message: typeof BEGUN | ThreadProgress) => {
+      if (message === BEGUN) begun();
+      else context.progress(message.progress);
+    });
     if (signal.aborted) abort();
     else signal.addEventListener('abort', abort, { once: true });
     let outcome: ThreadOutcome;

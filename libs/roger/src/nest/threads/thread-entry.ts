@@ -12,10 +12,18 @@ import type { ErrorRecord } from '../../job/error-record';
 import { InvalidJobArgsError, JobCrashedError, oneLine, UnknownJobError } from '../../job/errors';
 import type { JobContext, JobDefinition } from '../../job/job-definition';
 import { describe } from '../../job/names';
+import { keptProgress } from '../../job/progress';
 import { jobLog } from '../job-log';
 import type { JobThread } from './job-thread';
 import { becomeJobThread } from './job-thread';
-import type { JobTask, ThreadData, ThreadLine, ThreadOutcome, ThreadTask } from './thread-messages';
+import type {
+  JobTask,
+  ThreadData,
+  ThreadLine,
+  ThreadOutcome,
+  ThreadProgress,
+  ThreadTask,
+} from './thread-messages';
 import { BEGUN } from './thread-messages';
 
 const thread = becomeJobThread();
@@ -57,6 +65,9 @@ async function performJob(ready: JobThread, task: JobTask): Promise<ThreadOutcom
       fence: task.fence,
       signal: controller.signal,
       logger: jobLog(job),
+      progress: (value) => {
+        port.postMessage({ progress: keptProgress(value) } satisfies ThreadProgress);
+      },
     };
     const result = onBehalf.run({ crash }, () => registered.invoke(args, context));
     return { result: await Promise.race([result, crashed]) };

@@ -23,6 +23,11 @@ export interface JobTask {
 /** What a thread says by the port of its task. */
 export const BEGUN = 'begun';
 
+/** How far the job is. */
+export interface ThreadProgress {
+  readonly progress: unknown;
+}
+
 export interface ThreadOutcome {
   readonly result?: unknown;
   /** What the handler threw. */
