@@ -183,7 +183,7 @@ export async function theResultIsThatOfPerform(): Promise<void> {
   const dated = await jobs.enqueue(Dated, {}, awaitable);
   const { at, list } = await dated.finished({ timeoutMs: 1 });
   const strings: Same<[typeof at, typeof list], [string, readonly string[]]> = true;
-  use(text, count, nothing, strings);
+  use(text, count, nothing, strings, pinged, at, list);
   if (invited.status === 'duplicate') use(invited.existingJobId);
   // @ts-expect-error a wait has a time
   void invited.finished({});
