@@ -170,26 +170,30 @@ export function manyAreTypedLikeOne(made: Job[], later: AsyncIterable<string>): 
   void jobs.enqueueMany(Move, { kind: 'up', by: 1 });
 }
 
+declare function use(...values: unknown[]): void;
+
 export async function theResultIsThatOfPerform(): Promise<void> {
   const awaitable = { awaitable: true } as const;
   const invited = await jobs.enqueue(Invite, { id: 1, at: '', attendees: [], moved: [] }, awaitable);
-  const text: Same<Awaited<ReturnType<typeof invited.finished>>, string> = true;
-  const nothing: Same<ResultOf<typeof Ping>, void> = true;
-  const ofDate: Same<
-    ResultOf<typeof Dated>,
-    { readonly at: string; readonly list: readonly string[] }
-  > = true;
-  void [text, nothing, ofDate];
-  if (invited.status === 'duplicate') void invited.existingJobId;
+  const text: string = await invited.finished({ timeoutMs: 1 });
+  // @ts-expect-error it is a text
+  const count: number = await invited.finished({ timeoutMs: 1 });
+  const pinged = await jobs.enqueue(Ping, {}, awaitable);
+  const nothing: Same<Awaited<ReturnType<typeof pinged.finished>>, ResultOf<typeof Ping>> = true;
+  const dated = await jobs.enqueue(Dated, {}, awaitable);
+  const { at, list } = await dated.finished({ timeoutMs: 1 });
+  const strings: Same<[typeof at, typeof list], [string, readonly string[]]> = true;
+  use(text, count, nothing, strings, pinged, at, list);
+  if (invited.status === 'duplicate') use(invited.existingJobId);
   // @ts-expect-error a wait has a time
   void invited.finished({});
 
   const unawaitable = await jobs.enqueue(Tell, 'x');
   // @ts-expect-error it is not awaitable
-  void unawaitable.finished({ timeoutMs: 1 });
+  use(unawaitable.finished);
   const open = await jobs.enqueue(Tell, 'x', { awaitable: false });
   // @ts-expect-error it is not awaitable
-  void open.finished({ timeoutMs: 1 });
+  use(open.finished);
   // @ts-expect-error a job that is made but not enqueued can't be awaited
   void jobs.create(Tell, 'x', { awaitable: true });
   // @ts-expect-error nor can many at once

@@ -86,7 +86,7 @@ export type AwaitableEnqueueResult<Args = unknown, Result = unknown> = EnqueueRe
    * job goes on), JobResultUnavailableError (what `perform` returned is no plain JSON or over 256 KiB, or the job is a
    * `duplicate`), InvalidArgumentError, RogerClosedError, and the reason of `signal`.
    */
-  finished(options: FinishedOptions): Promise<Result>;
+  readonly finished: (options: FinishedOptions) => Promise<Result>;
 };
 
 type Finished = AwaitableEnqueueResult<never, never>['finished'];
