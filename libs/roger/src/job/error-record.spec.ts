@@ -21,7 +21,7 @@ test.each([
   const copy = travelled(error);
   expect(copy).toBeInstanceOf(error.constructor);
   expect(copy).toBeInstanceOf(RogerError);
-  expect(Object.entries(copy)).toEqual(Object.entries(error));
+  expect(copy).toMatchObject(Object.fromEntries(Object.entries(error)));
   expect(copy).toMatchObject({ name: error.name, message: error.message, stack: error.stack });
   expect((copy.cause as Error | undefined)?.message).toBe((error.cause as Error | undefined)?.message);
 });
