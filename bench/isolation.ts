@@ -1,5 +1,6 @@
 // How long a cancel takes to be seen by a running job, and what it costs to run a job in a thread.
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AfterRunEvent, BeforeRunEvent, JobClass, WorkerCallbacks } from 'nestjs-roger';
@@ -11,6 +12,8 @@ import { CancelledJob, CancelledThreadJob, InProcessJob, ISOLATION_JOBS, ThreadJ
 const ROUNDS = 300;
 const QUICK_ROUNDS = 20;
 const WARM_UP = 10;
+/** A job that is cancelled on its way to its thread never sees its signal. */
+const REACH_THREAD_MS = 20;
 const PARTITION = 'bench';
 
 @Module({})
@@ -89,6 +92,7 @@ async function measure(
       return result;
     });
     await begun;
+    await sleep(REACH_THREAD_MS);
     const cancelledAt = process.hrtime.bigint();
     await globalState.cancelJob(PARTITION, enqueued.id);
     return Number((await ended) - cancelledAt) / 1e6;
