@@ -2,6 +2,7 @@
 import type { Benchmark } from './benchmark';
 import { cost } from './cost';
 import { enqueue } from './enqueue';
+import { isolation } from './isolation';
 import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
@@ -18,4 +19,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   latency,
   memory,
   cost,
+  isolation,
 };

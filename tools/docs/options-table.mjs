@@ -16,6 +16,7 @@ const TABLES = [
   ],
   ['RabbitmqConnectionOptions', 'The broker: `connection: { … }`'],
   ['QueueOptions', 'A queue on this node: `partitions: { acme: { mail: { … } } }`'],
+  ['ThreadOptions', 'The worker threads: `threads: { … }`'],
   ['JobOptions', 'A job: `@RogerJob({ … })`'],
   ['EnqueueOptions', 'One call: `jobs.enqueue(SomeJob, args, { … })`'],
   ['MemoryBrokerOptions', 'The broker in memory: `new MemoryBroker({ … })`'],

@@ -28,7 +28,7 @@ export function errorOf({ name, message, stack, fields, cause }: ErrorRecord): E
   const error = new Error(message, cause === undefined ? {} : { cause: errorOf(cause) });
   const known: unknown = Object.hasOwn(errors, name) ? errors[name as keyof typeof errors] : undefined;
   if (typeof known === 'function' && known.prototype instanceof errors.RogerError) {
-    Object.setPrototypeOf(error, known.prototype as object);
+    Object.setPrototypeOf(error, known.prototype);
   }
   Object.assign(error, fields);
   Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });

@@ -117,6 +117,7 @@ async function boot(): Promise<JobThread> {
 
 async function load(path: string): Promise<Record<string, unknown>> {
   try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- the app's file, in the app's module system
     return require(path) as Record<string, unknown>;
   } catch (error) {
     if ((error as { code?: unknown } | null)?.code !== 'ERR_REQUIRE_ESM') throw error;
