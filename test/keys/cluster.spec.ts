@@ -11,9 +11,9 @@ import { observe } from '../support/keyed-observer';
 import { SeededChance } from '../support/seeded-chance';
 import { readTrace, Trace } from '../support/trace';
 
+/** At least; it goes on until all is mended, which on a busy machine takes its time. */
 const JOBS = 600;
-/** In which they are enqueued; longer than any fault. */
-const LOAD_MS = 27_000;
+const JOBS_PER_SECOND = 22;
 /** How long the load runs before something happens. */
 const CALM_MS = 3_000;
 const DEAD_MS = 5_000;
@@ -23,6 +23,8 @@ const LIMIT_MS = 240_000;
 const EXECUTION_KEYS = 12;
 const QUEUE_KEYS = 30;
 const PARTITION = 'acme';
+
+const IS_LONG = process.env['ROGER_FAULTS'] === 'long';
 
 const folder = mkdtempSync(join(tmpdir(), 'roger-cluster-'));
 const ends: (() => unknown)[] = [];
@@ -39,12 +41,13 @@ afterAll(() => {
 test(
   'no keyed job is lost, overlaps, comes out of order or leaves a key stuck when the broker node that leads the log is killed and started again',
   async () => {
-    await underLoad('kill', 'pause_minority', async (stage) => {
+    const violations = await violationsUnder('kill', 'pause_minority', async (stage) => {
       const leader = await stage.leaderOfLog();
       await leader.kill();
       await sleep(DEAD_MS);
       await leader.start();
     });
+    expect(violations).toEqual([]);
   },
   LIMIT_MS,
 );
@@ -52,20 +55,23 @@ test(
 test(
   'nor when it is cut off for 20 s in a cluster whose minorities pause',
   async () => {
-    await underLoad('pause', 'pause_minority', (stage) => stage.split());
+    expect(await violationsUnder('pause', 'pause_minority', (stage) => stage.split())).toEqual([]);
   },
   LIMIT_MS,
 );
 
-// Both sides go on to serve here. What is enqueued on the smaller one waits, and may be refused with
-// LedgerUnavailableError; who works there is served by nobody, and loses what he has to the others, who repeat it.
-test(
-  'nor when it is cut off for 20 s in a cluster that ignores it: all is served again after the heal, by itself',
-  async () => {
-    await underLoad('ignore', 'ignore', (stage) => stage.split());
-  },
-  LIMIT_MS,
-);
+// A skip for the time that it takes. Both sides go on to serve here. What is enqueued on the smaller one waits, and may be
+// refused with LedgerUnavailableError; who works there is served by nobody, and loses what he has to the others, who
+// repeat it.
+(IS_LONG ? describe : describe.skip)('in the long form', () => {
+  test(
+    'nor when it is cut off for 20 s in a cluster that ignores it: all is served again after the heal, by itself',
+    async () => {
+      expect(await violationsUnder('ignore', 'ignore', (stage) => stage.split())).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});
 
 class Stage {
   constructor(
@@ -76,10 +82,10 @@ class Stage {
 
   /** The broker node that leads the log of the ledger of which the jobs are. */
   async leaderOfLog(): Promise<PrivateRabbitmq> {
-    const queues = (await this.cluster.nodes[0]?.ctl('list_queues', 'name', 'leader')) ?? '';
-    const name = /^roger\.ledger\.\d+\.log\t(.*)$/m.exec(queues)?.[1];
+    const tables = await this.cluster.nodes[0]?.ctl('eval', 'ets:tab2list(ra_leaderboard).');
+    const name = /\{'%2F_roger\.ledger\.\d+\.log',\s*\{'[^']*',\s*'([^']*)'/.exec(tables ?? '')?.[1];
     const leader = this.cluster.nodes.find(({ nodename }) => nodename === name);
-    if (leader === undefined) throw new Error(`Nobody leads a log: ${queues}`);
+    if (leader === undefined) throw new Error(`Nobody leads a log: ${tables}`);
     return leader;
   }
 
@@ -95,14 +101,16 @@ class Stage {
   }
 }
 
-async function underLoad(
+async function violationsUnder(
   name: string,
   partitionHandling: PrivateClusterOptions['partitionHandling'],
   harm: (stage: Stage) => Promise<void>,
-): Promise<void> {
+): Promise<string[]> {
   const tracePath = join(folder, name);
   const trace = new Trace(tracePath, 'test');
-  ends.push(() => trace.close());
+  ends.push(() => {
+    trace.close();
+  });
   const cluster = await startPrivateCluster({ partitionHandling });
   ends.push(() => cluster.stop());
   const { uris } = cluster;
@@ -124,27 +132,35 @@ async function underLoad(
   const [producer] = nodes;
   await producer.join();
 
-  const harmed = sleep(CALM_MS).then(() => harm(new Stage(cluster, trace, nodes)));
-  await Promise.all([produce(producer), harmed]);
-  const harmedAt = performance.now();
+  let isMended = false;
+  const loaded = produce(producer, () => isMended);
+  await sleep(CALM_MS);
+  await harm(new Stage(cluster, trace, nodes));
+  isMended = true;
+  const mendedAt = performance.now();
+  await loaded;
   await allEnded(trace, tracePath, SETTLE_MS);
-  const endedAfter = performance.now() - harmedAt;
-  await probeKeys(tracePath, SETTLE_MS, (order) => producer.tell(order));
+  const endedAfter = performance.now() - mendedAt;
+  await probeKeys(tracePath, SETTLE_MS, (order) => {
+    producer.tell(order);
+  });
 
   const { violations, counts } = observe(readTrace(tracePath));
   const figures = Object.entries(counts).map(([what, count]) => `${count} ${what}`);
   process.stdout.write(
-    `keyed jobs on a cluster (${name}): ${figures.join(', ')}; all ended ${Math.round(endedAfter)} ms after the load\n`,
+    `keyed jobs on a cluster (${name}): ${figures.join(', ')}; all ended ${Math.round(endedAfter)} ms after all was mended\n`,
   );
-  expect(violations.map(({ breaks, because }) => `${breaks} ${because}`)).toEqual([]);
   expect(counts.asked).toBeGreaterThanOrEqual(JOBS);
+  return violations.map(({ breaks, because }) => `${breaks} ${because}`);
 }
 
-async function produce(producer: KeyedNode): Promise<void> {
+async function produce(producer: KeyedNode, isMended: () => boolean): Promise<void> {
   const chance = new SeededChance(1);
   const beganAt = performance.now();
-  for (let count = 0; count < JOBS; await sleep(20)) {
-    const due = Math.min(JOBS, ((performance.now() - beganAt) / LOAD_MS) * JOBS);
+  let count = 0;
+  while (count < JOBS || !isMended()) {
+    await sleep(20);
+    const due = ((performance.now() - beganAt) / 1_000) * JOBS_PER_SECOND;
     while (count < due) {
       const shape = chance.below(10);
       producer.tell({

@@ -59,9 +59,10 @@ export async function probeKeys(
   let askedAt = performance.now();
   await until(tracePath, limitMs, (events) => {
     const ended = idsOf(events, 'ended');
+    const enqueued = idsOf(events, 'enqueued');
     for (const event of events) {
       if (event.what !== 'asked' || event.isProbe !== true || !ended.has(event.id)) continue;
-      if (event.queueKey !== undefined) unseen.delete(`queue ${event.queueKey}`);
+      if (event.queueKey !== undefined && enqueued.has(event.id)) unseen.delete(`queue ${event.queueKey}`);
       if (event.executionKey !== undefined) unseen.delete(`execution ${event.executionKey}`);
     }
     if (unseen.size > 0 && performance.now() - askedAt > ASK_AGAIN_MS) {
