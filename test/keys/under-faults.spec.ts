@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PrivateRabbitmq } from 'private-rabbitmq';
 import { startPrivateRabbitmq } from 'private-rabbitmq';
+import { allEnded, probeKeys } from '../support/keyed-endings';
 import { KeyedNode } from '../support/keyed-node';
 import type { Counts } from '../support/keyed-observer';
 import { observe } from '../support/keyed-observer';
 import type { KeyedArgs } from '../support/keyed-program';
 import { SeededChance } from '../support/seeded-chance';
-import type { TraceEvent } from '../support/trace';
 import { readTrace, Trace } from '../support/trace';
 
 const IS_LONG = process.env['ROGER_FAULTS'] === 'long';
@@ -78,8 +78,8 @@ test(
     const producing = produce();
     await strikeFor(PLAN.ms);
     await producing;
-    await allEnded();
-    await probe();
+    await allEnded(trace, tracePath, PLAN.settleMs);
+    await probeKeys(tracePath, PLAN.settleMs, (order) => well('producer')[0]?.node.tell(order));
 
     const { violations, counts } = observe(readTrace(tracePath));
     say(lineOf(counts));
@@ -207,77 +207,4 @@ function mend(repair: Promise<void>): void {
 function keeper(): { place: Place; node: KeyedNode } | undefined {
   const name = readTrace(tracePath).findLast(({ what }) => what === 'keeping')?.node;
   return well().find(({ node }) => node.name === name);
-}
-
-// --- the end
-
-async function allEnded(): Promise<void> {
-  await until(PLAN.settleMs, (events) => {
-    const ended = idsOf(events, 'ended', 'duplicate', 'enqueue failed', 'cancel asked');
-    const killed = new Set(events.flatMap(({ what, node }) => (what === 'killed' ? [node] : [])));
-    return events.every(
-      (event) => event.what !== 'asked' || ended.has(event.id) || isNeverAnswered(event, events, killed),
-    );
-  });
-  trace.add({ what: 'over' });
-}
-
-/** Its producer was killed before it had the answer. */
-function isNeverAnswered(
-  asked: TraceEvent & { what: 'asked' },
-  events: readonly TraceEvent[],
-  killed: ReadonlySet<string>,
-): boolean {
-  return (
-    killed.has(asked.node) && !events.some((event) => event.what === 'enqueued' && event.id === asked.id)
-  );
-}
-
-/** Enqueues a job under every key that was used, again and again until each was taken and has run. */
-async function probe(): Promise<void> {
-  const keys = readTrace(tracePath).flatMap((event) => (event.what === 'asked' ? [event] : []));
-  const unseen = new Map<string, Pick<KeyedArgs, 'queueKey' | 'executionKey'>>();
-  for (const { queueKey, executionKey } of keys) {
-    if (queueKey !== undefined) unseen.set(`queue ${queueKey}`, { queueKey });
-    if (executionKey !== undefined) unseen.set(`execution ${executionKey}`, { executionKey });
-  }
-  const [producer] = well('producer');
-  let round = 0;
-  const ask = (): void => {
-    round++;
-    for (const [key, { queueKey, executionKey }] of unseen) {
-      if (round > 1 && executionKey !== undefined) continue;
-      producer?.node.tell({
-        order: 'enqueue',
-        id: `probe ${key} ${round}`.replaceAll(' ', '-'),
-        args: { queueKey, executionKey, ms: 0 },
-        isProbe: true,
-      });
-    }
-  };
-  ask();
-  let askedAt = performance.now();
-  await until(PLAN.settleMs, (events) => {
-    const ended = idsOf(events, 'ended');
-    for (const event of events) {
-      if (event.what !== 'asked' || event.isProbe !== true || !ended.has(event.id)) continue;
-      if (event.queueKey !== undefined) unseen.delete(`queue ${event.queueKey}`);
-      if (event.executionKey !== undefined) unseen.delete(`execution ${event.executionKey}`);
-    }
-    if (unseen.size > 0 && performance.now() - askedAt > 2_000) {
-      askedAt = performance.now();
-      ask();
-    }
-    return unseen.size === 0;
-  });
-}
-
-function idsOf(events: readonly TraceEvent[], ...kinds: readonly TraceEvent['what'][]): Set<string> {
-  return new Set(events.flatMap((event) => ('id' in event && kinds.includes(event.what) ? [event.id] : [])));
-}
-
-/** Waits for what the trace shows, but not longer than that: what is missing then is the observer's to say. */
-async function until(ms: number, isSo: (events: readonly TraceEvent[]) => boolean): Promise<void> {
-  const giveUpAt = performance.now() + ms;
-  while (performance.now() < giveUpAt && !isSo(readTrace(tracePath))) await sleep(300);
 }

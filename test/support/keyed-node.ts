@@ -16,7 +16,8 @@ const alive = new Set<KeyedNode>();
 
 export interface KeyedNodeOptions extends Omit<KeyedProgramSettings, 'roger'> {
   readonly roger: Omit<KeyedProgramSettings['roger'], 'connection'>;
-  readonly brokerUri: string;
+  /** One, or one per node of a cluster; it connects to the first that it can reach. */
+  readonly brokerUri: string | readonly string[];
   /** The trace of the test itself, in the same file. */
   readonly observed: Trace;
   /** What is switched off in it. */
@@ -30,7 +31,8 @@ export class KeyedNode {
 
   private constructor(
     readonly name: string,
-    readonly proxy: TcpProxy,
+    /** Before each of its brokers. */
+    private readonly proxies: readonly TcpProxy[],
     private readonly child: ChildProcess,
     private readonly options: KeyedNodeOptions,
   ) {
@@ -39,7 +41,7 @@ export class KeyedNode {
       child.once('exit', () => {
         this.isGone = true;
         alive.delete(this);
-        void proxy.close();
+        for (const proxy of proxies) void proxy.close();
         resolve();
       });
     });
@@ -49,12 +51,12 @@ export class KeyedNode {
   /** Resolves when it is connected, and a worker serves its partitions. */
   static async start(options: KeyedNodeOptions): Promise<KeyedNode> {
     const { node, partition, trace, brokerUri, without } = options;
-    const proxy = await TcpProxy.before(brokerUri);
+    const proxies = await Promise.all([brokerUri].flat().map((uri) => TcpProxy.before(uri)));
     const settings: KeyedProgramSettings = {
       node,
       partition,
       trace,
-      roger: { ...options.roger, connection: { uri: proxy.uri, heartbeatSeconds: 2 } },
+      roger: { ...options.roger, connection: { uri: proxies.map(({ uri }) => uri), heartbeatSeconds: 2 } },
     };
     const child = fork(join(__dirname, 'keyed-program.ts'), [JSON.stringify(settings)], {
       cwd: ROOT,
@@ -63,7 +65,7 @@ export class KeyedNode {
       env: { ...process.env, ...(without === undefined ? {} : { ROGER_MUTANT: without }) },
     });
     child.stderr?.pipe(createWriteStream(`${trace}.${node}.log`));
-    const self = new KeyedNode(node, proxy, child, options);
+    const self = new KeyedNode(node, proxies, child, options);
     await self.report('started');
     return self;
   }
@@ -71,6 +73,13 @@ export class KeyedNode {
   /** Ends all that are left, frozen ones too. */
   static async killAll(): Promise<void> {
     await Promise.all([...alive].map((node) => node.kill()));
+  }
+
+  /** Before its broker. @throws RangeError when it has several */
+  get proxy(): TcpProxy {
+    const [proxy, ...others] = this.proxies;
+    if (proxy === undefined || others.length > 0) throw new RangeError('There is not one proxy');
+    return proxy;
   }
 
   tell(order: KeyedOrder): void {
@@ -108,7 +117,7 @@ export class KeyedNode {
   /** Cuts all its connections; it may connect again. */
   cut(): void {
     this.options.observed.add({ what: 'cut off' }, this.name);
-    this.proxy.cut();
+    for (const proxy of this.proxies) proxy.cut();
   }
 
   private report(wanted: KeyedReport): Promise<void> {

@@ -57,6 +57,8 @@ interface Fault {
   until: Micros;
 }
 
+/** Until the node is resumed. */
+const LASTING: ReadonlySet<FaultKind> = new Set<FaultKind>(['frozen', 'blocked', 'split']);
 const SECOND = 1_000_000;
 /** Until a node has noticed what was done to it. */
 const NOTICED = 5 * SECOND;
@@ -147,6 +149,7 @@ class Observer {
       case 'killed':
       case 'frozen':
       case 'blocked':
+      case 'split':
       case 'resumed':
       case 'cut off':
       case 'disconnected':
@@ -184,11 +187,11 @@ class Observer {
     const faults = this.faults.get(node) ?? [];
     this.faults.set(node, faults);
     if (kind === 'resumed') {
-      const lasting = faults.findLast(({ kind: one }) => one === 'frozen' || one === 'blocked');
+      const lasting = faults.findLast((one) => LASTING.has(one.kind));
       if (lasting !== undefined) lasting.until = at + NOTICED;
       return;
     }
-    const isLasting = kind === 'frozen' || kind === 'blocked' || kind === 'killed';
+    const isLasting = LASTING.has(kind) || kind === 'killed';
     faults.push({
       kind,
       from: kind === 'disconnected' ? at - UNNOTICED : at,

@@ -45,10 +45,11 @@ export type TraceEvent = { readonly at: Micros; readonly node: string } & (
 export type RunEventKind = 'began' | 'ended' | 'failed' | 'aborted';
 
 /**
- * What was done to a node. `blocked` and `frozen` last until `resumed`; `cut off` (its connections were cut or silenced)
+ * What was done to a node. `blocked`, `frozen` and `split` (its broker was cut off from the others of the cluster, which
+ * may give to others what it has) last until `resumed`; `cut off` (its connections were cut or silenced)
  * and `disconnected` (by its own account) are of a moment.
  */
-export type FaultKind = 'killed' | 'frozen' | 'blocked' | 'resumed' | 'cut off' | 'disconnected';
+export type FaultKind = 'killed' | 'frozen' | 'blocked' | 'split' | 'resumed' | 'cut off' | 'disconnected';
 
 type WithoutPlace<T> = T extends unknown ? Omit<T, 'at' | 'node'> : never;
 

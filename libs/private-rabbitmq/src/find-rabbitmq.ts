@@ -21,6 +21,15 @@ export function findRabbitmq(): string | undefined {
   return undefined;
 }
 
+/** The same. @throws where RabbitMQ isn't installed */
+export function installedRabbitmq(): string {
+  const server = findRabbitmq();
+  if (server === undefined) {
+    throw new Error('RabbitMQ is not installed: no rabbitmq-server on the PATH nor where packages put it.');
+  }
+  return server;
+}
+
 /** The path of `rabbitmqctl` that belongs to a server script. */
 export function ctlBeside(server: string): string {
   return join(dirname(server), 'rabbitmqctl');

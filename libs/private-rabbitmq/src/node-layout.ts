@@ -5,12 +5,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './free-port';
 
+/** Where a node stands in a cluster. */
+export interface ClusterPlace {
+  readonly nodename: string;
+  /**
+   * The loopback address for its Erlang distribution, and the host part of its name. All nodes of a cluster use one port,
+   * each on its own address: so they find each other without epmd.
+   */
+  readonly address: string;
+  readonly distributionPort: number;
+  readonly cookie: string;
+}
+
 /** What is fixed for a node's whole life, over all its restarts. */
 export interface NodeLayout {
   /** Holds everything that the node writes. */
   readonly folder: string;
   readonly nodename: string;
   readonly port: number;
+  /** The address on which the node's Erlang distribution listens. */
+  readonly distributionAddress: string;
   /** Where `rabbitmqctl` reaches the node. */
   readonly distributionPort: number;
   /** Undefined without the management plugin. */
@@ -23,18 +37,23 @@ export interface NodeLayout {
 export interface LayoutWishes {
   readonly management: boolean;
   readonly configuration: Readonly<Record<string, string>>;
+  /** Undefined for a node that stands alone. */
+  readonly place?: ClusterPlace | undefined;
 }
+
+const LOOPBACK = '127.0.0.1';
 
 /** Chooses name and ports and writes the folder. */
 export async function layOutNode(wishes: LayoutWishes): Promise<NodeLayout> {
   const folder = await mkdtemp(join(tmpdir(), 'private-rabbitmq-'));
   const port = await freePort([]);
-  const distributionPort = await freePort([port]);
+  const { place } = wishes;
+  const distributionPort = place?.distributionPort ?? (await freePort([port]));
   const managementPort = wishes.management ? await freePort([port, distributionPort]) : undefined;
-  const nodename = `private-${randomBytes(6).toString('hex')}@localhost`;
+  const nodename = place?.nodename ?? newNodename('localhost');
 
   // Erlang refuses a cookie that others may read.
-  await writeFile(join(folder, '.erlang.cookie'), randomBytes(20).toString('hex'), { mode: 0o400 });
+  await writeFile(join(folder, '.erlang.cookie'), place?.cookie ?? newCookie(), { mode: 0o400 });
   await writeFile(join(folder, 'enabled_plugins'), wishes.management ? '[rabbitmq_management].\n' : '[].\n');
   const configuration = {
     ...(managementPort === undefined
@@ -45,7 +64,25 @@ export async function layOutNode(wishes: LayoutWishes): Promise<NodeLayout> {
   const lines = Object.entries(configuration).map(([key, value]) => `${key} = ${value}\n`);
   // Reading a rabbitmq.conf lengthens the start by a fifth, and RabbitMQ's defaults suit us.
   if (lines.length > 0) await writeFile(join(folder, 'rabbitmq.conf'), lines.join(''));
-  return { folder, nodename, port, distributionPort, managementPort, logFile: join(folder, 'node.log') };
+  return {
+    folder,
+    nodename,
+    port,
+    distributionAddress: place?.address ?? LOOPBACK,
+    distributionPort,
+    managementPort,
+    logFile: join(folder, 'node.log'),
+  };
+}
+
+/** A name that no other node has. */
+export function newNodename(host: string): string {
+  return `private-${randomBytes(6).toString('hex')}@${host}`;
+}
+
+/** A secret that nodes must share to talk with each other. */
+export function newCookie(): string {
+  return randomBytes(20).toString('hex');
 }
 
 /** The environment for the server and for rabbitmqctl; nothing of RabbitMQ's or Erlang's own is inherited. */
@@ -53,6 +90,8 @@ export function environmentOf(layout: NodeLayout): NodeJS.ProcessEnv {
   const within = (name: string): string => join(layout.folder, name);
   // On a port that rabbitmqctl knows, the node is found without epmd, a daemon that would outlive it.
   const meetingPoint = `-erl_epmd_port ${layout.distributionPort}`;
+  // A host name with dots is a long one for Erlang.
+  const isLongName = layout.nodename.includes('.');
   return {
     PATH: [process.env['PATH'], '/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].filter(Boolean).join(':'),
     LANG: 'C.UTF-8',
@@ -65,6 +104,7 @@ export function environmentOf(layout: NodeLayout): NodeJS.ProcessEnv {
     // Makes the script become the Erlang VM, whose pid is ours then, and leave the signals to it.
     RUNNING_UNDER_SYSTEMD: 'true',
     RABBITMQ_NODENAME: layout.nodename,
+    RABBITMQ_USE_LONGNAME: String(isLongName),
     RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
     RABBITMQ_NODE_PORT: String(layout.port),
     RABBITMQ_MNESIA_BASE: within('data'),
@@ -80,9 +120,9 @@ export function environmentOf(layout: NodeLayout): NodeJS.ProcessEnv {
     RABBITMQ_GENERATED_CONFIG_DIR: within('generated-config'),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: [
       // Being named already, the node doesn't look for epmd.
-      `-sname ${layout.nodename}`,
+      `${isLongName ? '-name' : '-sname'} ${layout.nodename}`,
       meetingPoint,
-      '-kernel inet_dist_use_interface {127,0,0,1}',
+      `-kernel inet_dist_use_interface {${layout.distributionAddress.replaceAll('.', ',')}}`,
       '+S 2:2',
       // RabbitMQ's own `none` makes threads sleep between any two steps, which doubles the start.
       '+sbwt very_short +sbwtdio very_short',

@@ -4,13 +4,13 @@ import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { ErlangVm } from './erlang-vm';
-import { ctlBeside, findRabbitmq } from './find-rabbitmq';
+import { ctlBeside, installedRabbitmq } from './find-rabbitmq';
 import type { NodeLayout } from './node-layout';
 import { environmentOf, layOutNode } from './node-layout';
 import { servesAmqp, servesManagement } from './readiness';
 import { Watchdog } from './watchdog';
 
-const DEFAULT_START_TIMEOUT_MS = 60_000;
+export const DEFAULT_START_TIMEOUT_MS = 60_000;
 const POLL_INTERVAL_MS = 25;
 /** Erlang says why it ended first, and then at length how. */
 const LOG_LINES_IN_ERRORS = 60;
@@ -39,10 +39,7 @@ export interface PrivateRabbitmqOptions {
  * await rabbitmq.stop();
  */
 export async function startPrivateRabbitmq(options: PrivateRabbitmqOptions = {}): Promise<PrivateRabbitmq> {
-  const server = findRabbitmq();
-  if (server === undefined) {
-    throw new Error('RabbitMQ is not installed: no rabbitmq-server on the PATH nor where packages put it.');
-  }
+  const server = installedRabbitmq();
   const layout = await layOutNode({
     management: options.management ?? false,
     configuration: options.configuration ?? {},
@@ -76,6 +73,16 @@ export class PrivateRabbitmq {
   /** Where clients connect: `amqp://guest:guest@127.0.0.1:PORT`. */
   get uri(): string {
     return `amqp://guest:guest@127.0.0.1:${this.layout.port}`;
+  }
+
+  /** Its name in Erlang, which `rabbitmqctl` shows. */
+  get nodename(): string {
+    return this.layout.nodename;
+  }
+
+  /** Whether its Erlang VM runs, be it frozen or not. */
+  get isRunning(): boolean {
+    return this.vm?.isRunning === true;
   }
 
   /** The AMQP port on 127.0.0.1. */

@@ -47,6 +47,12 @@ export interface LedgerTransport {
    */
   dispatch(job: DispatchedJob): Promise<void>;
 
+  /**
+   * Connects anew, to another node of the broker where there are several: what this one says of its cluster may be out of
+   * date for good. Does nothing while there is no connection, or while the broker takes no publishes.
+   */
+  reconnect(detail: string): void;
+
   /** Leaves everything within the time. Never rejects. Safe to repeat. */
   closeLedgers(timeoutMs: number): Promise<void>;
 }

@@ -12,6 +12,7 @@ const met = (id: string): Operation => ({ op: 'met', partition: 'p', id });
 
 describe('a client of a ledger', () => {
   let now: number;
+  let silences: number[];
   let requests: Frame[];
   let client: LedgerClient;
   let trouble: Error | undefined;
@@ -21,12 +22,13 @@ describe('a client of a ledger', () => {
     now = 1_000;
     jest.spyOn(performance, 'now').mockImplementation(() => now);
     requests = [];
+    silences = [];
     trouble = undefined;
     client = new LedgerClient({
       ...{ nodeId: 'n', ledger: 1, timeoutMs: 5_000, maxBufferedBytes: 10_000 },
       send: (bytes) => requests.push(Frame.read(bytes)),
       trouble: () => trouble,
-      onSilence: () => undefined,
+      onSilence: (times) => silences.push(times),
     });
   });
 
@@ -169,6 +171,20 @@ describe('a client of a ledger', () => {
     await turn();
     expect(headOf(requests.length - 1)?.low).toBe(2);
     answer([2, {}, 0]);
+  });
+
+  it('counts how often it has met with silence since the last answer, over all its questions', async () => {
+    client.ask('p', () => met('a')).catch(() => undefined);
+    await pass(9_000);
+    expect(silences).toEqual([]);
+    client.ask('p', () => met('b'), 0, 30_000).catch(() => undefined);
+    await pass(17_000);
+    expect(silences).toEqual([1, 2]);
+    answer([2, {}, 0]);
+    client.ask('p', () => met('c'), 0, 30_000).catch(() => undefined);
+    await pass(9_000);
+    expect(silences).toEqual([1, 2, 1]);
+    void client.close(0);
   });
 
   it('takes no more than its buffer holds, and takes again when there is room', async () => {

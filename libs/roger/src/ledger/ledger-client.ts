@@ -51,8 +51,8 @@ export interface LedgerClientParts {
   readonly maxBufferedBytes: number;
   /** Why there may be no answer, if that is known. */
   readonly trouble: () => Error | undefined;
-  /** Called from time to time while nothing is answered. */
-  readonly onSilence: () => void;
+  /** Called from time to time while nothing is answered; `times` counts the calls since the last answer. */
+  readonly onSilence: (times: number) => void;
 }
 
 export class LedgerClient {
@@ -68,6 +68,7 @@ export class LedgerClient {
   private isClosed = false;
   /** Since when something is asked and nothing was answered. */
   private silentSince = 0;
+  private silences = 0;
 
   constructor(private readonly parts: LedgerClientParts) {}
 
@@ -106,6 +107,7 @@ export class LedgerClient {
   /** Untrusted. */
   take(replies: Replies, text: (part: number) => string): void {
     this.silentSince = performance.now();
+    this.silences = 0;
     for (const [number, reply, firstPart] of isReplies(replies) ? replies : []) {
       const question = this.underWay.get(number);
       if (question === undefined) continue;
@@ -214,7 +216,7 @@ export class LedgerClient {
     if (isAnyLate) this.askAllAgain();
     if (now - this.silentSince > SILENCE_MS) {
       this.silentSince = now;
-      this.parts.onSilence();
+      this.parts.onSilence(++this.silences);
     }
     if (!this.waiting.isEmpty()) this.flushSoon();
     this.rest();

@@ -24,6 +24,8 @@ export interface LedgerSeatParts {
   readonly lostJobs: LostJobsParts;
 }
 
+const SILENCE = 'the ledger does not answer';
+
 /** Answers for one asker that go out together. */
 interface Letter {
   readonly node: string;
@@ -47,8 +49,11 @@ export class LedgerSeat {
       timeoutMs: parts.ledgerTimeoutMs,
       maxBufferedBytes: parts.maxBufferedBytes,
       trouble: parts.trouble,
-      onSilence: () => {
-        this.keeper.rejoin('the ledger does not answer');
+      onSilence: (times) => {
+        this.keeper.rejoin(SILENCE);
+        // To be chosen anew was not enough: the answers themselves may not find the way. More and more seldom, for it
+        // may be nobody's fault here.
+        if (times > 1 && Number.isInteger(Math.log2(times))) transport.reconnect(SILENCE);
       },
     });
     this.keeper = new Keeper({

@@ -102,6 +102,10 @@ export class MemoryLedgerTransport implements LedgerTransport {
     });
   }
 
+  reconnect(): void {
+    // Within one process everything finds its way.
+  }
+
   closeLedgers(): Promise<void> {
     this.letGo('closed');
     return Promise.resolve();

@@ -123,6 +123,13 @@ export class BrokerConnection extends EventEmitter<Events> {
     });
   }
 
+  /** Loses the present connection, if there is one, as if the broker had cut it; the next may lead to another node. */
+  giveUp(detail: string): void {
+    if (this.current === undefined) return;
+    this.log.warn(`Giving up the connection to RabbitMQ (${this.purpose}): ${detail}`);
+    this.socket.abort();
+  }
+
   /** Ends the connection within the time; a socket that doesn't answer, or isn't connected yet, is destroyed. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.closed = true;

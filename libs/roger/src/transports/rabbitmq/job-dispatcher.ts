@@ -1,4 +1,5 @@
 // Publishes the jobs that ledgers send: each once, for whether to repeat a doubtful one is not decided here.
+import { performance } from 'node:perf_hooks';
 import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
 import Denque from 'denque';
 import { longestLevelOf } from '../../job/delays';
@@ -18,6 +19,12 @@ import { NOT_FOUND, replyCode } from './topology';
 const MAX_IN_FLIGHT = 1_000;
 /** How often the oldest of the buried is dropped for one. */
 const TRIES_TO_BURY = 5;
+/**
+ * A confirm that has not come by then will not: its channel may wait for a leader of the queue that is no more, as after a
+ * split of the broker's cluster.
+ */
+const CONFIRM_LATE_MS = 30_000;
+const WATCH_MS = 5_000;
 /** After a refusal. */
 const PAUSE_MS = 100;
 
@@ -26,6 +33,7 @@ interface Dispatch {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   isReturned: boolean;
+  sentAt: number;
 }
 
 /** What waits goes out in its order, as soon as there is a connection that takes it. */
@@ -33,6 +41,7 @@ export class JobDispatcher {
   private readonly channel: StandingChannel<ConfirmChannel>;
   private readonly waiting = new Denque<Dispatch>();
   private readonly inFlight = new Set<Dispatch>();
+  private readonly watch: NodeJS.Timeout;
   private isClosed = false;
   private onIdle: (() => void) | undefined;
 
@@ -56,6 +65,9 @@ export class JobDispatcher {
       parts.log,
     ).open();
     connection.on('unblocked', this.pump);
+    this.watch = setInterval(() => {
+      this.look();
+    }, WATCH_MS).unref();
   }
 
   /** See the port's `dispatch`. */
@@ -92,6 +104,7 @@ export class JobDispatcher {
   /** Waits for the confirms of what is in flight; then the rest is told. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
+    clearInterval(this.watch);
     for (const { reject } of this.waiting.toArray()) reject(new RogerClosedError());
     this.waiting.clear();
     this.parts.connection.off('unblocked', this.pump);
@@ -109,7 +122,7 @@ export class JobDispatcher {
         reject(new RogerClosedError());
         return;
       }
-      this.waiting.push({ message, resolve, reject, isReturned: false });
+      this.waiting.push({ message, resolve, reject, isReturned: false, sentAt: 0 });
       this.pump();
     });
   }
@@ -123,6 +136,15 @@ export class JobDispatcher {
     }
   };
 
+  /** All that is in flight becomes doubtful by it, and is sent again. */
+  private look(): void {
+    const [oldest] = this.inFlight;
+    if (oldest === undefined || this.parts.connection.blockedReason !== undefined) return;
+    if (performance.now() - oldest.sentAt < CONFIRM_LATE_MS) return;
+    const detail = 'the broker does not confirm';
+    this.channel.renew(detail, new Error(detail));
+  }
+
   /** @returns false when the channel is closing and took nothing. */
   private send(channel: ConfirmChannel, dispatch: Dispatch): boolean {
     const { exchange, routingKey, messageId, appId, contentType, headers, body } = dispatch.message;
@@ -135,6 +157,7 @@ export class JobDispatcher {
     } catch {
       return false;
     }
+    dispatch.sentAt = performance.now();
     this.inFlight.add(dispatch);
     return true;
   }

@@ -111,6 +111,10 @@ export class RabbitmqLedgerTransport implements LedgerTransport {
     return this.dispatcher.dispatch(job);
   }
 
+  reconnect(detail: string): void {
+    if (this.connection.blockedReason === undefined) this.connection.giveUp(detail);
+  }
+
   closeLedgers(timeoutMs: number): Promise<void> {
     return (this.closing ??= this.closeAll(timeoutMs));
   }
