@@ -48,8 +48,8 @@ export interface RawConsumerOptions {
   readonly prefetch: number;
   /** One ack for each message, or one for all of a turn of the event loop. */
   readonly acks: 'each' | 'grouped';
-  /** What has to be done before the n-th message (from 1) is acknowledged. */
-  readonly before?: (nth: number) => Promise<void> | undefined;
+  /** What has to be done before the acknowledgement of a message that has not been dead-lettered. */
+  readonly before?: () => Promise<void>;
 }
 
 /** Takes messages from the queue and counts them until the channel is closed. */
@@ -60,12 +60,11 @@ export async function consumeRaw(
 ): Promise<Channel> {
   const channel = await connection.createChannel();
   await channel.prefetch(prefetch);
-  let seen = 0;
   const acknowledge = acks === 'each' ? ackEach(channel) : ackGrouped(channel);
   await channel.consume(queue, (message) => {
     if (message === null) throw new Error('the broker cancelled the consumer');
     tally.count();
-    const prior = before?.(++seen);
+    const prior = message.properties.headers?.['x-death'] === undefined ? before?.() : undefined;
     if (prior === undefined) acknowledge(message);
     else
       void prior.then(() => {
