@@ -1,4 +1,7 @@
 // The public names, one by one.
+export type { CronOptions } from './cron/cron-definition';
+export { CronService } from './cron/cron.service';
+export type { RecurringJobStatus, RunNowResult, ScheduleOptions } from './cron/cron.service';
 export { JobQueue } from './enqueue/job-queue';
 export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
 export type { EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
@@ -59,6 +62,7 @@ export type { StatePersister } from './ledger/state-persister';
 export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
+export { RogerCron } from './nest/roger-cron.decorator';
 export { RogerJob } from './nest/roger-job.decorator';
 export { GlobalStateService } from './partition/global-state.service';
 export type { CancelResult, PauseResult } from './partition/global-state.service';

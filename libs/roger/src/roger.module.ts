@@ -2,6 +2,9 @@
 import type { DynamicModule, Provider } from '@nestjs/common';
 import { ConfigurableModuleBuilder, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { CronService } from './cron/cron.service';
+import { declaredJobs } from './cron/declared-jobs';
+import { Ticker } from './cron/ticker';
 import { JobQueue } from './enqueue/job-queue';
 import { InfoService } from './info/info.service';
 import { NodeInfoService } from './info/node-info.service';
@@ -88,6 +91,7 @@ class Parts {
   readonly globalState: GlobalStateService;
   readonly info: InfoService;
   readonly nodeInfo: NodeInfoService;
+  readonly crons: CronService;
   readonly lifecycle: Lifecycle;
 
   constructor(
@@ -124,6 +128,13 @@ class Parts {
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.info = new InfoService(transport);
     this.nodeInfo = new NodeInfoService(this.partitions);
+    const recurring = { jobs: this.jobQueue, registry, maxJobBytes };
+    this.crons = new CronService({
+      ...recurring,
+      schedules: ledgers.schedules,
+      transport,
+      configured: partitions,
+    });
     this.lifecycle = new Lifecycle({
       explorer: new Explorer(nest.discovery, invoker, instance, known),
       registry,
@@ -131,6 +142,8 @@ class Parts {
       transport,
       ledgers,
       partitions: this.partitions,
+      readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
+      ticker: new Ticker(ledgers.schedules, log),
       isWorker: mode === 'worker',
       shutdownTimeoutMs,
       moduleRef: nest.moduleRef,
@@ -154,6 +167,7 @@ const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) 
   { service: JobQueue, of: (parts) => parts.jobQueue },
   { service: PartitionService, of: (parts) => parts.partitions },
   { service: GlobalStateService, of: (parts) => parts.globalState },
+  { service: CronService, of: (parts) => parts.crons },
   { service: InfoService, of: (parts) => parts.info },
   { service: NodeInfoService, of: (parts) => parts.nodeInfo },
 ];

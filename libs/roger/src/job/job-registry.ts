@@ -23,6 +23,11 @@ export class JobRegistry {
     return this.runnable.get(name);
   }
 
+  /** The definitions of the jobs that this process can run. */
+  get runnableDefinitions(): readonly JobDefinition[] {
+    return [...this.runnable.values()].map(({ definition }) => definition);
+  }
+
   /** The definition known under a name, whether this process runs it or only enqueues it. */
   definitionNamed(name: string): JobDefinition | undefined {
     return this.definitionsByName.get(name);

@@ -7,8 +7,10 @@ import type {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { ModulesContainer } from '@nestjs/core';
+import type { Ticker } from '../cron/ticker';
 import type { JobRegistry } from '../job/job-registry';
 import type { Ledgers } from '../ledger/ledgers';
+import type { DeclaredSchedule } from '../ledger/schedules';
 import type { PartitionService } from '../partition/partition.service';
 import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
@@ -26,6 +28,9 @@ export interface LifecycleParts {
   readonly transport: Transport;
   readonly ledgers: Pick<Ledgers, 'close'>;
   readonly partitions: PartitionService;
+  /** What the registered classes declare to recur. @throws InvalidJobDefinitionError */
+  readonly readDeclaredJobs: () => Promise<readonly DeclaredSchedule[]>;
+  readonly ticker: Ticker;
   readonly isWorker: boolean;
   readonly shutdownTimeoutMs: number;
   /** Of the module that this instance lives in. */
@@ -41,23 +46,30 @@ export interface LifecycleParts {
 export class Lifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
+  private declaredJobs: readonly DeclaredSchedule[] = [];
+
   constructor(private readonly parts: LifecycleParts) {
     this.standOutermost();
   }
 
-  onModuleInit(): void {
-    const { explorer, registry, callbacks, transport } = this.parts;
+  async onModuleInit(): Promise<void> {
+    const { explorer, registry, callbacks, transport, readDeclaredJobs } = this.parts;
     explorer.registerJobs(registry);
     explorer.addCallbacks(callbacks);
+    this.declaredJobs = await readDeclaredJobs();
     transport.open();
   }
 
   onApplicationBootstrap(): void {
-    if (this.parts.isWorker) this.parts.partitions.startAll();
+    const { isWorker, partitions, ticker } = this.parts;
+    if (!isWorker) return;
+    partitions.startAll();
+    if (partitions.ids.length > 0) ticker.start(partitions.ids, this.declaredJobs);
   }
 
   /** Resolves when no job of this instance runs any more. */
   async onModuleDestroy(): Promise<void> {
+    this.parts.ticker.stop();
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
   }
 

@@ -3,6 +3,7 @@ import type { RogerError } from '../job/errors';
 import { MisroutedJobError } from '../job/errors';
 import type { Job } from '../job/job';
 import { decodeJob, encodeJob } from '../job/job-codec';
+import { isOfLedger } from '../job/keys';
 import type { Delivery } from '../transport';
 import type { End } from './attempts';
 import { Attempts } from './attempts';
@@ -37,7 +38,7 @@ export class Worker {
       return;
     }
     run.job = job;
-    if (job.queueKey !== undefined || job.executionKey !== undefined) {
+    if (isOfLedger(job)) {
       await this.keyed.run(delivery, run, job);
       return;
     }
