@@ -7,6 +7,7 @@ const storeys = [
   'roger\\.options\\.ts$',
   'nest/',
   'info/',
+  'cron/',
   'partition/',
   'worker/',
   'enqueue/',

@@ -54,6 +54,8 @@ export interface ChildAppOptions {
   readonly sightings: Sightings;
   /** Resolve the start before the app serves its partitions. @default false */
   readonly isStartEnough?: boolean;
+  /** By how much its clock is ahead; of one that is behind, negative. @default 0 */
+  readonly clockAheadMs?: number;
 }
 
 const ROOT = join(__dirname, '../..');
@@ -98,6 +100,7 @@ export class ChildApp {
       node: options.node,
       roger: options.roger,
       isStartEnough: options.isStartEnough ?? false,
+      clockAheadMs: options.clockAheadMs ?? 0,
     });
     const child = fork(join(__dirname, 'child-program.ts'), [settings], {
       cwd: ROOT,

@@ -1,4 +1,7 @@
 // The public names, one by one.
+export type { CronOptions } from './cron/cron-definition';
+export { CronService } from './cron/cron.service';
+export type { RecurringJobStatus, RunNowResult, ScheduleOptions } from './cron/cron.service';
 export { JobQueue } from './enqueue/job-queue';
 export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
 export type { AwaitableEnqueueResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
@@ -67,6 +70,7 @@ export type { StatePersister } from './ledger/state-persister';
 export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
+export { RogerCron } from './nest/roger-cron.decorator';
 export { RogerJob } from './nest/roger-job.decorator';
 export { BuriedJobs } from './partition/buried-jobs.service';
 export type {

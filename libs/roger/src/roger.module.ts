@@ -2,6 +2,9 @@
 import type { DynamicModule, Provider } from '@nestjs/common';
 import { ConfigurableModuleBuilder, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { CronService } from './cron/cron.service';
+import { declaredJobs } from './cron/declared-jobs';
+import { Ticker } from './cron/ticker';
 import { JobQueue } from './enqueue/job-queue';
 import { InfoService } from './info/info.service';
 import { NodeInfoService } from './info/node-info.service';
@@ -98,6 +101,7 @@ class Parts {
   readonly buriedJobs: BuriedJobs;
   readonly info: InfoService;
   readonly nodeInfo: NodeInfoService;
+  readonly crons: CronService;
   readonly lifecycle: Lifecycle;
 
   constructor(
@@ -154,6 +158,13 @@ class Parts {
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
     this.info = new InfoService(transport, watches);
     this.nodeInfo = new NodeInfoService(this.partitions);
+    const recurring = { jobs: this.jobQueue, registry, maxJobBytes };
+    this.crons = new CronService({
+      ...recurring,
+      schedules: ledgers.schedules,
+      transport,
+      configured: partitions,
+    });
     this.lifecycle = new Lifecycle({
       explorer: new Explorer(nest.discovery, invoker, instance, known, threads),
       registry,
@@ -162,6 +173,8 @@ class Parts {
       ledgers,
       reports: [progress, watches, replies, awaited],
       partitions: this.partitions,
+      readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
+      ticker: new Ticker(ledgers.schedules, log),
       isWorker: mode === 'worker',
       instance,
       threads,
@@ -198,6 +211,7 @@ const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) 
   { service: PartitionService, of: (parts) => parts.partitions },
   { service: GlobalStateService, of: (parts) => parts.globalState },
   { service: BuriedJobs, of: (parts) => parts.buriedJobs },
+  { service: CronService, of: (parts) => parts.crons },
   { service: InfoService, of: (parts) => parts.info },
   { service: NodeInfoService, of: (parts) => parts.nodeInfo },
 ];

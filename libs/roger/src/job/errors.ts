@@ -40,7 +40,7 @@ export class InvalidOptionsError extends RogerError {
   }
 }
 
-/** A class under `@RogerJob` or `@RogerCallbacks` can't be used as it is, or its module instance is not there. The start is refused. */
+/** A class under `@RogerJob`, `@RogerCron` or `@RogerCallbacks` can't be used as it is, or its module instance is not there. The start is refused. */
 export class InvalidJobDefinitionError extends RogerError {
   readonly code = 'ROGER_INVALID_JOB_DEFINITION';
   constructor(

@@ -177,6 +177,12 @@ describe('what is no job', () => {
     ['no queuedAt', wire({ queuedAt: undefined }), 'queuedAt is not a time in milliseconds'],
     ['a date as a text', wire({ queuedAt: '2024-01-01' }), 'queuedAt is not a time in milliseconds'],
     ['a queuedAt before the epoch', wire({ queuedAt: -1 }), 'queuedAt is not a time in milliseconds'],
+    ['a token that is none', wireWith('"ledger":null'), 'ledger is not a token of a ledger'],
+    [
+      'a token without a number',
+      wireWith('"ledger":{"state":"s","dispatch":0}'),
+      'ledger is not a token of a ledger',
+    ],
     ['handedOn -1', wire({ handedOn: -1 }), 'handedOn is not a count'],
     ['handedOn null', wire({ handedOn: null }), 'handedOn is not a count'],
     [
@@ -242,6 +248,11 @@ describe('what is no job', () => {
       { numRuns: 1_000 },
     );
   });
+});
+
+test('a job that a ledger has sent need not have a key', () => {
+  const ledger = { state: 's', dispatch: 7 };
+  expect(decode(wire({ ledger })).ledger).toEqual(ledger);
 });
 
 describe('a field that stands twice', () => {

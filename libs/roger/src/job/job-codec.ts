@@ -116,9 +116,6 @@ function problemOfKeys({
   executionKey,
   ledger,
 }: Partial<Record<keyof Envelope, unknown>>): string | undefined {
-  if (queueKey === undefined && executionKey === undefined) {
-    return ledger === undefined ? undefined : 'it comes from a ledger and has no key';
-  }
   const problem =
     (queueKey === undefined ? undefined : problemOfKey(queueKey)) ??
     (executionKey === undefined ? undefined : problemOfKey(executionKey));

@@ -36,7 +36,7 @@ export interface JobContext {
   /**
    * Grows with every grant to run a job with a key (jobs of one execution key that are granted together share one):
    * write it beside what the job changes, and refuse writes with a smaller one, and a run that was given up while its
-   * process hung can do no harm. Undefined for a job without keys.
+   * process hung can do no harm. Undefined for a job without keys, unless it is of a tick of a recurring job.
    */
   readonly fence: number | undefined;
   /**

@@ -23,8 +23,8 @@ export class JobRegistry {
     return this.runnable.get(name);
   }
 
-  /** Of all jobs that this process can run. */
-  get runnableDefinitions(): JobDefinition[] {
+  /** The definitions of the jobs that this process can run. */
+  get runnableDefinitions(): readonly JobDefinition[] {
     return [...this.runnable.values()].map(({ definition }) => definition);
   }
 

@@ -24,7 +24,7 @@ export interface Job<Args = unknown> {
   readonly queueKey?: string;
   /** Jobs of its partition with this key run one after the other, in the order of their enqueueing. Absent: it has none. */
   readonly executionKey?: string;
-  /** Set by the ledger of the partition when it sends a job with a key to its queue: the state and number that it belongs to. */
+  /** Set by the ledger of the partition when it sends a job (one with a key, or of a tick) to its queue: the state and number that it belongs to. */
   readonly ledger?: { readonly state: string; readonly dispatch: number };
   /** Who waits for its outcome: a node, and the token that it knows the job by. Absent: nobody. */
   readonly replyTo?: ReplyTo;

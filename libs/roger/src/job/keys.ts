@@ -1,5 +1,6 @@
 // Works out what a definition says of a job by its args: its queue and its keys.
 import { InvalidJobDefinitionError, show } from './errors';
+import type { Job } from './job';
 import type { JobDefinition } from './job-definition';
 import { describe, problemOfKey, problemOfQueueName } from './names';
 
@@ -10,6 +11,11 @@ export interface Keys {
 }
 
 const NONE: Keys = {};
+
+/** Whether a ledger knows the job and has to be told of it: it has a key, or a ledger has sent it, as at a tick. */
+export function isOfLedger({ queueKey, executionKey, ledger }: Job): boolean {
+  return queueKey !== undefined || executionKey !== undefined || ledger !== undefined;
+}
 
 /** @throws InvalidJobDefinitionError when a function throws, or returns what is no key */
 export function keysOf(definition: JobDefinition, args: unknown): Keys {

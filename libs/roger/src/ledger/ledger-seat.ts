@@ -93,6 +93,7 @@ export class LedgerSeat {
 
   private reply(applied: readonly AppliedOperation[]): void {
     const letters = new Map<string, Letter>();
+    if (applied.some(isScheduleChange)) this.announce({ mail: 'schedules', ledger: this.parts.ledger });
     for (const one of applied) {
       const change = this.keeper.state?.changeOf(one.operation, one.reply);
       if (change === undefined) {
@@ -132,6 +133,18 @@ export class LedgerSeat {
       }
     }
   }
+}
+
+/** What is declared at each start is the same as a rule. */
+function isScheduleChange({ operation, reply }: AppliedOperation): boolean {
+  if (reply['malformed'] === true) return false;
+  if (operation.op === 'schedule') return reply['isSame'] === false;
+  return (
+    (operation.op === 'unschedule' ||
+      operation.op === 'pause schedule' ||
+      operation.op === 'resume schedule') &&
+    reply['found'] === true
+  );
 }
 
 function write(

@@ -5,6 +5,7 @@ import type { LedgerState } from './ledger-state';
 import type { DispatchToken } from './operation';
 import type { Phase } from './state/partition-state';
 import { KeyedJob, Lease, PartitionState } from './state/partition-state';
+import type { Schedule } from './state/schedule';
 import type { SessionsDump } from './state/sessions';
 
 const JOBS_PER_PART = 2_000;
@@ -18,7 +19,11 @@ interface PartHead {
   readonly isLast: boolean;
   readonly rest: Rest | undefined;
   readonly jobs: readonly JobRow[];
+  /** With the number of the part that holds its job's bytes. Absent: none. */
+  readonly schedules?: readonly ScheduleEntry[];
 }
+
+type ScheduleEntry = readonly [partition: string, schedule: Omit<Schedule, 'body'>, body: number];
 
 interface Rest {
   readonly id: string;
@@ -67,14 +72,17 @@ const NONE = -1;
 export function* partsOf(state: LedgerState): Generator<Buffer> {
   let rest: Rest | undefined = restOf(state);
   let rows: JobRow[] = [];
+  let schedules: ScheduleEntry[] = [];
   let bodies: string[] = [];
   let bytes = 0;
   let part = 0;
   const take = (isLast: boolean): Buffer => {
-    const head: PartHead = { format: FORMAT, part: part++, isLast, rest, jobs: rows };
+    const more = schedules.length === 0 ? {} : { schedules };
+    const head: PartHead = { format: FORMAT, part: part++, isLast, rest, jobs: rows, ...more };
     const encoded = encodeFrame(head, bodies);
     rest = undefined;
     rows = [];
+    schedules = [];
     bodies = [];
     bytes = 0;
     return encoded;
@@ -86,6 +94,14 @@ export function* partsOf(state: LedgerState): Generator<Buffer> {
       bytes += job.body.length;
     }
     if (rows.length >= JOBS_PER_PART || bytes >= BYTES_PER_PART) yield take(false);
+  }
+  for (const { id, schedules: ofPartition } of state.partitions.values()) {
+    for (const { body, ...schedule } of ofPartition.values()) {
+      schedules.push([id, schedule, bodies.length]);
+      bodies.push(body);
+      bytes += body.length;
+      if (schedules.length >= JOBS_PER_PART || bytes >= BYTES_PER_PART) yield take(false);
+    }
   }
   yield take(true);
 }
@@ -175,6 +191,11 @@ export class SnapshotReader {
     this.parts++;
     if (head.rest !== undefined) this.addRest(head.rest);
     for (const row of head.jobs) this.addJob(row, frame);
+    for (const [partition, schedule, body] of head.schedules ?? []) {
+      const { queueKey, executionKey, last } = schedule;
+      const whole = { ...schedule, queueKey, executionKey, last, body: frame.text(body) };
+      this.state.partition(partition).schedules.set(schedule.name, whole);
+    }
     return head.isLast;
   }
 

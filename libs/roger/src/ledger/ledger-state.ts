@@ -9,11 +9,14 @@ import type {
   LedgerOutcome,
   Operation,
   Reply,
+  ScheduleRow,
   Standing,
   StandingChange,
+  TickReply,
 } from './operation';
 import type { Line } from './state/partition-state';
 import { KeyedJob, Lease, PartitionState } from './state/partition-state';
+import { declared, isJobTemplate, jobOf, refusalOf, rowOf, tickId } from './state/schedule';
 import { Sessions } from './state/sessions';
 
 /** Cancels that never meet their job (and are not said to be kept for longer), and jobs that never turn up again, go after a day. */
@@ -110,6 +113,22 @@ export class LedgerState {
         return this.removeQueued(operation);
       case 'remove executed':
         return this.removeExecuted(operation);
+      case 'schedule':
+        return this.schedule(operation, context);
+      case 'unschedule': {
+        const found = this.partitions.get(operation.partition)?.schedules.delete(operation.name) ?? false;
+        this.tidy(operation.partition);
+        return { found };
+      }
+      case 'pause schedule':
+      case 'resume schedule':
+        return this.setSchedulePaused(operation, context.at);
+      case 'run schedule':
+        return this.runSchedule(operation, context);
+      case 'cron tick':
+        return { ...this.cronTick(operation, context) };
+      case 'schedules':
+        return { state: this.id, schedules: this.schedules(operation.partition) };
       case 'dispatched':
         this.dispatched(operation.dispatch, context.at);
         return OK;
@@ -732,6 +751,72 @@ export class LedgerState {
       }
       this.tidy(partition.id);
     }
+  }
+
+  // --- schedules
+
+  private schedule(operation: Operation & { op: 'schedule' }, { at, text }: OperationContext): Reply {
+    const body = text(operation.body);
+    if (!isJobTemplate(body)) return REFUSED;
+    const { schedules } = this.partition(operation.partition);
+    const former = schedules.get(operation.name);
+    // What code declares would come back at its next start.
+    if (former?.source === 'definition' && operation.source === 'run time') return REFUSED;
+    const schedule = declared(former, operation, body, at, () => ++this.lastPlace);
+    schedules.set(operation.name, schedule);
+    return { isSame: schedule === former };
+  }
+
+  private setSchedulePaused(
+    { op, partition, name }: Operation & { op: 'pause schedule' | 'resume schedule' },
+    at: number,
+  ): Reply {
+    const schedule = this.partitions.get(partition)?.schedules.get(name);
+    if (schedule === undefined) return { found: false };
+    const paused = op === 'pause schedule';
+    // Ticks of the pause are not made up for.
+    if (schedule.paused && !paused) schedule.after = Math.max(schedule.after, at);
+    schedule.paused = paused;
+    return { found: true };
+  }
+
+  private runSchedule(
+    { partition, name, id }: Operation & { op: 'run schedule' },
+    context: OperationContext,
+  ): Reply {
+    const schedule = this.partitions.get(partition)?.schedules.get(name);
+    if (schedule === undefined) return { found: false };
+    const { queue, queueKey, executionKey } = schedule;
+    const enqueue = { op: 'enqueue', partition, id, queue, queueKey, executionKey, body: 0 } as const;
+    const text = (): string => jobOf(schedule, id, context.at);
+    return { found: true, ...this.enqueue(enqueue, { ...context, text }) };
+  }
+
+  private cronTick(
+    { partition, name, at, revision }: Operation & { op: 'cron tick' },
+    context: OperationContext,
+  ): TickReply {
+    const schedule = this.partitions.get(partition)?.schedules.get(name);
+    if (schedule === undefined) return { tick: 'unknown' };
+    const refusal = refusalOf(schedule, { at, revision }, context.at);
+    if (refusal !== undefined) return refusal;
+    const id = tickId(name, at);
+    const { queue, queueKey, executionKey } = schedule;
+    const enqueue = { op: 'enqueue', partition, id, queue, queueKey, executionKey, body: 0 } as const;
+    const text = (): string => jobOf(schedule, id, context.at);
+    const { full, duplicate } = this.enqueue(enqueue, { ...context, text });
+    if (full !== undefined) return { tick: 'full' };
+    schedule.after = at;
+    schedule.last = at;
+    return { tick: 'taken', ...(duplicate === undefined ? {} : { duplicate }) };
+  }
+
+  private schedules(partition: string | undefined): ScheduleRow[] {
+    const partitions =
+      partition === undefined ? [...this.partitions.values()] : [this.partitions.get(partition)];
+    return partitions.flatMap((one) =>
+      one === undefined ? [] : [...one.schedules.values()].map((schedule) => rowOf(one.id, schedule)),
+    );
   }
 
   // --- an operator's questions and repairs

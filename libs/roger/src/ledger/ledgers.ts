@@ -8,6 +8,7 @@ import {
   NotConnectedError,
 } from '../job/errors';
 import type { Job } from '../job/job';
+import { isOfLedger } from '../job/keys';
 import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
 import type { BrokerMessageToAck, LedgerTransport, Mailbox } from '../ledger-transport';
@@ -20,6 +21,7 @@ import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
 import { isMail } from './mail';
 import type { CancelMet, ClaimReply, EnqueueReply, LedgerOutcome, Operation, Standing } from './operation';
+import { Schedules } from './schedules';
 import { HERE_MS, ServingNodes } from './serving-nodes';
 import { ledgerOf } from './shards';
 import type { StandingListener } from './standing-board';
@@ -100,6 +102,7 @@ export class Ledgers implements Mailbox {
   private readonly boards = new Map<number, StandingBoard>();
   private readonly nodes = new ServingNodes();
   private readonly announcements: Announcements;
+  readonly schedules: Schedules;
   private listener: LedgersListener | undefined;
   private isReceiving = false;
   private isClosed = false;
@@ -122,6 +125,12 @@ export class Ledgers implements Mailbox {
     this.announcements = new Announcements(this.nodes, (node) =>
       this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
     );
+    this.schedules = new Schedules({
+      ask: (partition, make, bytes) => this.ask(partition, make, bytes),
+      askLedger: (ledger, make) => this.seat(ledger).client.ask(`(ledger ${ledger})`, make),
+      ledgerOf: (partition) => this.ledgerOf(partition),
+      isInUse: (ledger) => this.isInUse(ledger),
+    });
   }
 
   /** This node serves these partitions: it hears of everything that concerns them. To be called once. */
@@ -279,6 +288,7 @@ export class Ledgers implements Mailbox {
   /** Leaves the ledgers within the time. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
+    this.schedules.close();
     clearInterval(this.hereTimer);
     for (const timer of this.fetchTimers.values()) clearTimeout(timer);
     if (this.listener !== undefined && this.isReceiving)
@@ -398,6 +408,9 @@ export class Ledgers implements Mailbox {
         this.nodes.heardOf(mail.node);
         this.announcements.heard(mail.number, mail.node, mail.isRunning);
         return;
+      case 'schedules':
+        if (this.boards.has(mail.ledger)) this.schedules.refresh(mail.ledger);
+        return;
       case 'express':
         this.listener?.onExpress(mail.partition, mail.queue);
         return;
@@ -427,7 +440,7 @@ export class Ledgers implements Mailbox {
       if (error instanceof MalformedJobError) return;
       throw error;
     }
-    if (job.queueKey !== undefined || job.executionKey !== undefined) await this.discard([job]);
+    if (isOfLedger(job)) await this.discard([job]);
     this.other?.buried(job);
   }
 
@@ -490,10 +503,12 @@ export class Ledgers implements Mailbox {
     if (board === undefined) return;
     if (!(await this.isInUse(ledger))) {
       board.replace(NOTHING);
+      this.schedules.refresh(ledger);
       return;
     }
     const { reply } = await this.seat(ledger).client.ask(`(ledger ${ledger})`, () => ({ op: 'standing' }));
     if (this.isReceiving) board.replace(reply as unknown as Standing);
+    this.schedules.refresh(ledger);
   }
 
   private async ask(partition: string, make: MakeOperation, bytes?: number): Promise<Answer> {

@@ -43,6 +43,7 @@ const QUESTIONS: ReadonlySet<Operation['op']> = new Set([
   'is queued',
   'is executing',
   'is cancelled',
+  'schedules',
 ]);
 
 export class LogReader {

@@ -37,6 +37,8 @@ export type Mail =
     }
   /** Is the node there at all? */
   | { readonly mail: 'ping' }
+  /** A ledger's schedules have changed. */
+  | { readonly mail: 'schedules'; readonly ledger: number }
   /** The queue has an express lane from now on. */
   | { readonly mail: 'express'; readonly partition: string; readonly queue: string };
 
@@ -50,6 +52,7 @@ const KINDS: Record<Mail['mail'], true> = {
   heard: true,
   ping: true,
   express: true,
+  schedules: true,
 };
 
 /** Whether it is mail of a kind that this version knows; what a newer one writes besides is passed over. */

@@ -4,6 +4,7 @@ import { isOperation } from './operation-check';
 const JOB = { partition: 'p', id: 'j' };
 const TOKEN = { state: 's', dispatch: 1 };
 const QUEUE = { partition: 'p', queue: 'q' };
+const SCHEDULE = { partition: 'p', name: 'n' };
 
 const GOOD: Record<string, unknown>[] = [
   { op: 'enqueue', ...JOB, queue: 'q', body: 0 },
@@ -32,6 +33,16 @@ const GOOD: Record<string, unknown>[] = [
   { op: 'is executing', partition: 'p', key: 'k' },
   { op: 'remove queued', partition: 'p', key: 'k' },
   { op: 'remove executed', partition: 'p', key: 'k' },
+  {
+    ...{ op: 'schedule', ...SCHEDULE, job: 'j', queue: 'q', source: 'run time', body: 0 },
+    ...{ expression: '@hourly', timeZone: 'UTC', catchUp: 'skip' },
+  },
+  { op: 'unschedule', ...SCHEDULE },
+  { op: 'pause schedule', ...SCHEDULE },
+  { op: 'resume schedule', ...SCHEDULE },
+  { op: 'run schedule', ...SCHEDULE, id: 'j' },
+  { op: 'cron tick', ...SCHEDULE, at: 1, revision: 1 },
+  { op: 'schedules' },
 ];
 
 describe('an operation', () => {

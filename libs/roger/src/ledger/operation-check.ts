@@ -1,7 +1,7 @@
 // Tells operations of this version from everything else that a request may hold. Requests are untrusted.
 import type { Operation } from './operation';
 
-type Kind = 'text' | 'text?' | 'count' | 'count?' | 'outcome';
+type Kind = 'text' | 'text?' | 'count' | 'count?' | 'outcome' | 'catch-up' | 'source';
 
 const JOB = { partition: 'text', id: 'text' } as const;
 const QUEUE = { partition: 'text', queue: 'text' } as const;
@@ -9,6 +9,8 @@ const KEYS = { queue: 'text', queueKey: 'text?', executionKey: 'text?' } as cons
 const TOKEN = { state: 'text', dispatch: 'count' } as const;
 const HOLDER = { owner: 'text', deliveries: 'count?' } as const;
 const KEY = { partition: 'text', key: 'text' } as const;
+
+const SCHEDULE = { partition: 'text', name: 'text' } as const;
 
 /** The fields of each operation that a node may ask for; those that only a keeper logs are not among them. */
 const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[]>(
@@ -33,6 +35,18 @@ const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[
     'is executing': KEY,
     'remove queued': KEY,
     'remove executed': KEY,
+    schedule: {
+      ...SCHEDULE,
+      ...KEYS,
+      ...{ expression: 'text', timeZone: 'text', catchUp: 'catch-up' },
+      ...{ job: 'text', source: 'source', body: 'count' },
+    },
+    unschedule: SCHEDULE,
+    'pause schedule': SCHEDULE,
+    'resume schedule': SCHEDULE,
+    'run schedule': { ...SCHEDULE, id: 'text' },
+    'cron tick': { ...SCHEDULE, at: 'count', revision: 'count' },
+    schedules: { partition: 'text?' },
   } satisfies Partial<Record<Operation['op'], Readonly<Record<string, Kind>>>>).map(([op, fields]) => [
     op,
     Object.entries(fields) as [string, Kind][],
@@ -60,6 +74,10 @@ function is(kind: Kind, value: unknown): boolean {
       return value === undefined || isCount(value);
     case 'outcome':
       return isOutcome(value);
+    case 'catch-up':
+      return value === 'once' || value === 'skip';
+    case 'source':
+      return value === 'definition' || value === 'run time';
   }
 }
 

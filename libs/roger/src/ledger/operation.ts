@@ -32,6 +32,57 @@ interface JobKeys {
   readonly executionKey?: string | undefined;
 }
 
+interface OfSchedule {
+  readonly partition: string;
+  readonly name: string;
+}
+
+/** When a schedule ticks. */
+export interface ScheduleRule {
+  readonly expression: string;
+  readonly timeZone: string;
+  /** What becomes of ticks that nobody was there for: the latest is made up, or none. */
+  readonly catchUp: 'once' | 'skip';
+}
+
+/** Who has made a schedule: code that declares it at each start, or a call. */
+export type ScheduleSource = 'definition' | 'run time';
+
+/** A schedule, as the ledger tells of it. Times in ms since the epoch. */
+export interface ScheduleRow extends OfSchedule, ScheduleRule {
+  readonly job: string;
+  readonly source: ScheduleSource;
+  /** Another one with each change of the rule. */
+  readonly revision: number;
+  /** Only later ticks count. */
+  readonly after: number;
+  /** The last tick that was taken. */
+  readonly last?: number | undefined;
+  readonly paused: boolean;
+}
+
+/** Answer to `schedules`, with the state that they are of. */
+export interface SchedulesReply {
+  readonly state: string;
+  readonly schedules: readonly ScheduleRow[];
+}
+
+/** Answer to `cron tick`. */
+export type TickReply =
+  /** The job is enqueued, or was not because another has its queue key. */
+  | { readonly tick: 'taken'; readonly duplicate?: string }
+  /** It was taken before, or passed over. */
+  | { readonly tick: 'late' }
+  | { readonly tick: 'paused' }
+  /** Nobody came for it in its time. */
+  | { readonly tick: 'missed' }
+  /** Not yet, by the keeper's clock. */
+  | { readonly tick: 'early'; readonly waitMs: number }
+  /** The ledger has no room. */
+  | { readonly tick: 'full' }
+  /** There is no such schedule, or it has become another. */
+  | { readonly tick: 'unknown' };
+
 /** What becomes of a job that has run. `body` is the number of the part that holds its bytes. */
 export type LedgerOutcome =
   | { readonly kind: 'done' }
@@ -72,6 +123,24 @@ export type Operation =
   | { readonly op: 'is executing'; readonly partition: string; readonly key: string }
   | { readonly op: 'remove queued'; readonly partition: string; readonly key: string }
   | { readonly op: 'remove executed'; readonly partition: string; readonly key: string }
+  /** Makes a schedule, or another of it. `body` is the number of the part with the job that each tick enqueues anew. */
+  | (OfSchedule &
+      JobKeys &
+      ScheduleRule & {
+        readonly op: 'schedule';
+        readonly job: string;
+        readonly source: ScheduleSource;
+        readonly body: number;
+      })
+  | (OfSchedule & { readonly op: 'unschedule' })
+  | (OfSchedule & { readonly op: 'pause schedule' })
+  | (OfSchedule & { readonly op: 'resume schedule' })
+  /** Enqueues its job out of turn, under this id. */
+  | (OfSchedule & { readonly op: 'run schedule'; readonly id: string })
+  /** Its time has come, by the asker's clock; `at` is the tick, in ms since the epoch. */
+  | (OfSchedule & { readonly op: 'cron tick'; readonly at: number; readonly revision: number })
+  /** All schedules, or those of a partition. */
+  | { readonly op: 'schedules'; readonly partition?: string | undefined }
   /** The keeper's own. */
   | { readonly op: 'dispatched'; readonly dispatch: number }
   | { readonly op: 'dispatch again'; readonly dispatch: number }

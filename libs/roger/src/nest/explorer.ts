@@ -1,4 +1,5 @@
 // Finds the app's job handlers and callbacks among its providers.
+import { isCronClass } from '../cron/cron-definition';
 import { InvalidJobDefinitionError } from '../job/errors';
 import { classNameOf, instanceOf, isJobClass, readDefinition } from '../job/define-job';
 import type { JobClass, RegisteredJob } from '../job/job-definition';
@@ -31,7 +32,11 @@ export class Explorer {
     const providers = new Map<JobClass, Provider>();
     for (const provider of this.discovery.getProviders()) {
       const jobClass = classesOf(provider).find(isJobClass);
-      if (provider.isAlias || jobClass === undefined) continue;
+      if (provider.isAlias) continue;
+      if (jobClass === undefined) {
+        refuseStrayCron(provider);
+        continue;
+      }
       if (!this.isOurs(classNameOf(jobClass), instanceOf(jobClass))) continue;
       const other = providers.get(jobClass);
       if (other !== undefined) {
@@ -90,6 +95,16 @@ function classesOf(provider: Provider): unknown[] {
   const instance: unknown = provider.instance;
   const ownClass = typeof instance === 'object' && instance !== null ? instance.constructor : undefined;
   return [provider.metatype, provider.token, ownClass];
+}
+
+/** It would be passed over in silence. */
+function refuseStrayCron(provider: Provider): void {
+  const stray = classesOf(provider).find(isCronClass);
+  if (stray === undefined) return;
+  throw new InvalidJobDefinitionError(
+    stray.name,
+    'it is under @RogerCron and not under @RogerJob; it needs both',
+  );
 }
 
 function hostOf(provider: Provider): string {

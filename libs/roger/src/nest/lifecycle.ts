@@ -7,9 +7,11 @@ import type {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { ModulesContainer } from '@nestjs/core';
+import type { Ticker } from '../cron/ticker';
 import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { Ledgers } from '../ledger/ledgers';
+import type { DeclaredSchedule } from '../ledger/schedules';
 import type { PartitionService } from '../partition/partition.service';
 import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
@@ -34,6 +36,9 @@ export interface LifecycleParts {
   /** What tells and is told of single jobs. */
   readonly reports: readonly { close(): void }[];
   readonly partitions: PartitionService;
+  /** What the registered classes declare to recur. @throws InvalidJobDefinitionError */
+  readonly readDeclaredJobs: () => Promise<readonly DeclaredSchedule[]>;
+  readonly ticker: Ticker;
   readonly isWorker: boolean;
   readonly instance: InstanceName;
   readonly threads: JobThreads | undefined;
@@ -53,12 +58,14 @@ export interface LifecycleParts {
 export class Lifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
+  private declaredJobs: readonly DeclaredSchedule[] = [];
+
   constructor(private readonly parts: LifecycleParts) {
     this.standOutermost();
   }
 
   async onModuleInit(): Promise<void> {
-    const { explorer, registry, callbacks, transport, threads, isWorker } = this.parts;
+    const { explorer, registry, callbacks, transport, threads, isWorker, readDeclaredJobs } = this.parts;
     explorer.registerJobs(registry);
     const thread = jobThread();
     if (thread !== undefined) {
@@ -68,6 +75,7 @@ export class Lifecycle
       return;
     }
     explorer.addCallbacks(callbacks);
+    this.declaredJobs = await readDeclaredJobs();
     for (const warning of warningsOf(registry.runnableDefinitions, this.parts.limits)) {
       this.parts.log.warn(warning);
     }
@@ -79,12 +87,15 @@ export class Lifecycle
   }
 
   onApplicationBootstrap(): void {
-    if (!this.parts.isWorker || jobThread() !== undefined) return;
-    this.parts.partitions.startAll();
+    const { isWorker, partitions, ticker } = this.parts;
+    if (!isWorker || jobThread() !== undefined) return;
+    partitions.startAll();
+    if (partitions.ids.length > 0) ticker.start(partitions.ids, this.declaredJobs);
   }
 
   /** Resolves when no job of this instance runs any more. */
   async onModuleDestroy(): Promise<void> {
+    this.parts.ticker.stop();
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
     await this.parts.threads?.stop();
   }

@@ -1,6 +1,7 @@
 // What holds for a partition on every node: keys, cancels, pauses.
 import { InvalidArgumentError } from '../job/errors';
 import type { Job } from '../job/job';
+import { isOfLedger } from '../job/keys';
 import type { QueueAddress } from '../job/names';
 import { problemOfJobId, problemOfKey, problemOfPartitionId, problemOfQueueName } from '../job/names';
 import type { Ledgers } from '../ledger/ledgers';
@@ -167,7 +168,7 @@ export class GlobalStateService {
     const keyed = bodies.flatMap((body) => {
       try {
         const job = this.parts.decode(body);
-        return job.queueKey === undefined && job.executionKey === undefined ? [] : [job];
+        return isOfLedger(job) ? [job] : [];
       } catch {
         // What is no job has no keys.
         return [];

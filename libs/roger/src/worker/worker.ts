@@ -4,6 +4,7 @@ import { MisroutedJobError } from '../job/errors';
 import type { Job } from '../job/job';
 import { decodeJob, encodeJob } from '../job/job-codec';
 import type { OutcomeReplies } from '../reports/outcome-replies';
+import { isOfLedger } from '../job/keys';
 import type { Delivery } from '../transport';
 import type { End } from './attempts';
 import { Attempts } from './attempts';
@@ -41,7 +42,7 @@ export class Worker {
       return;
     }
     run.job = job;
-    if (job.queueKey !== undefined || job.executionKey !== undefined) {
+    if (isOfLedger(job)) {
       await this.keyed.run(delivery, run, job);
       return;
     }

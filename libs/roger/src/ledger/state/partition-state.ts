@@ -1,6 +1,7 @@
 // The jobs with keys of one partition, and how they hang together: who holds a key, who waits in line, who runs.
 import type { DispatchRoute } from '../../ledger-transport';
 import type { DispatchToken } from '../operation';
+import type { Schedule } from './schedule';
 
 export type Phase =
   /** In line for its execution key, its bytes with the ledger. */
@@ -142,18 +143,16 @@ export class PartitionState {
   /** Until when no cancel is forgotten, in ms since the epoch; 0: each goes after a day. */
   cancelsKeptUntil = 0;
   readonly paused = new Set<string>();
+  /** By name. */
+  readonly schedules = new Map<string, Schedule>();
   /** The jobs that the broker has, by queue, those of the longest standing first. */
   readonly queued = new Map<string, Set<KeyedJob>>();
 
   constructor(readonly id: string) {}
 
   get isEmpty(): boolean {
-    return (
-      this.jobs.size === 0 &&
-      this.cancelled.size === 0 &&
-      this.cancelsKeptUntil === 0 &&
-      this.paused.size === 0
-    );
+    const { jobs, cancelled, cancelsKeptUntil, paused, schedules } = this;
+    return jobs.size + cancelled.size + paused.size + schedules.size === 0 && cancelsKeptUntil === 0;
   }
 
   lineOf(key: string): Line {
