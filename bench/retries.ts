@@ -1,4 +1,5 @@
 // How quickly jobs that have failed come back: from the first failure to the last second attempt, over the level of 1 s.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Arena } from './arena';
 import type { Benchmark, Conditions, Result } from './benchmark';
 import { FailingJob } from './jobs';
@@ -12,6 +13,7 @@ const ROUNDS = 3;
 const QUICK_JOBS = 1_000;
 const MAX_WORKERS = 100;
 const PREFETCH = 250;
+const SETTLED_MS = 500;
 
 export const retries: Benchmark = (conditions) =>
   Arena.during(conditions, (arena) => measure(arena, conditions));
@@ -39,18 +41,28 @@ async function measure(arena: Arena, conditions: Conditions): Promise<Result> {
     const again = await RawPublisher.open(connection, levelOf(arena, message));
     const tally = new Tally();
     const ended = tally.expect(2 * jobs);
+    const published: Promise<void>[] = [];
     const channel = await consumeRaw(connection, tally, {
       queue: arena.nameOf(),
       prefetch: PREFETCH,
       acks: 'each',
-      before: () => again.publish(),
+      before: () => {
+        const publish = again.publish();
+        published.push(publish);
+        return publish;
+      },
     });
     const span = await ended;
+    // A retry can be back before its publish is confirmed, and what it follows is acknowledged only then.
+    await Promise.all(published);
+    // The broker's side of a channel forgets acknowledgements that it has not yet handed to the queue.
+    await sleep(SETTLED_MS);
     await channel.close();
     await arena.clear(0);
     return { ...span, jobs };
   };
-  // Roger first: it declares the level.
+  // Roger declares the level.
+  await roger();
   const scores = await compete({ roger, raw }, { rounds: ROUNDS, isQuick: conditions.isQuick });
   await arena.removeLevel(1);
 

@@ -9,6 +9,7 @@ import { openChannel, withChannel } from './topology';
 const BATCH = 100;
 /** The first of a part may take its time; whoever else has messages of the queue in hand keeps them from us. */
 const SILENCE_MS = 1_000;
+const ACKS_AT_A_TIME = 16;
 const TAKEN_BACK_MS = 500;
 const TAKEN_BACK_POLL_MS = 10;
 
@@ -33,7 +34,7 @@ export async function visitMessages(
       if (batch.length === 0) return;
       left -= batch.length;
       givenBack += batch.length;
-      const { removed, isOver } = await visitBatch(channel, batch, visit);
+      const { removed, isOver } = await visitBatch(channel, queue, batch, visit);
       givenBack -= removed;
       if (isOver) return;
     }
@@ -59,14 +60,38 @@ async function standAgain(connection: ChannelModel, queue: string, count: number
 
 async function visitBatch(
   channel: Channel,
+  queue: string,
   batch: readonly ConsumeMessage[],
   visit: BuriedVisitor,
 ): Promise<{ readonly removed: number; readonly isOver: boolean }> {
   const shown = new Map(batch.map((message) => [buriedMessageOf(message), message]));
   const { removed, isOver } = await visit([...shown.keys()]);
   const messages = new Set(removed.map((one) => shown.get(one)).filter((message) => message !== undefined));
-  for (const message of messages) channel.ack(message);
+  await acknowledge(channel, queue, batch, messages);
   return { removed: messages.size, isOver };
+}
+
+/**
+ * The broker's side of a channel hands few acknowledgements on at a time, and forgets the rest with its channel. So they
+ * are few, with a question to the queue after each few: it is answered behind them.
+ */
+async function acknowledge(
+  channel: Channel,
+  queue: string,
+  batch: readonly ConsumeMessage[],
+  gone: ReadonlySet<ConsumeMessage>,
+): Promise<void> {
+  if (gone.size === 0) return;
+  const firstKept = batch.findIndex((message) => !gone.has(message));
+  const last = batch.at(firstKept === -1 ? -1 : firstKept - 1);
+  if (last !== undefined && firstKept !== 0) channel.ack(last, true);
+  let sent = 0;
+  for (const message of firstKept === -1 ? [] : batch.slice(firstKept)) {
+    if (!gone.has(message)) continue;
+    channel.ack(message);
+    if (++sent % ACKS_AT_A_TIME === 0) await channel.checkQueue(queue);
+  }
+  await channel.checkQueue(queue);
 }
 
 /** Of a job that came here twice, the later time counts: by the broker, or by a worker. */
