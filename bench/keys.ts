@@ -19,6 +19,8 @@ const MAX_WORKERS = 100;
 const FAILOVERS = 10;
 const WAITING = 100_000;
 const WAITING_KEYS = 10_000;
+/** A drain that stands still for longer than this has paused. */
+const PAUSE_MS = 1_000;
 
 export const keys: Benchmark = async (conditions) => {
   const parts = [
@@ -90,6 +92,7 @@ async function running(arena: Arena, { uri, isQuick }: Conditions): Promise<Resu
     { serial: timed(SERIAL_JOBS, SERIAL_KEYS), oneKey: timed(ONE_KEY_JOBS, 1) },
     { rounds: ROUNDS, isQuick },
   );
+  const drained = await draining(app, isQuick ? WAITING / 100 : WAITING);
   await app.close();
   await keeper.kill();
   return {
@@ -106,12 +109,39 @@ async function running(arena: Arena, { uri, isQuick }: Conditions): Promise<Resu
         roger: oneKey.jobsPerSecond,
         goal: { atLeast: 1_500 },
       },
+      {
+        name: `longest pause in the run of ${drained.jobs} jobs over ${WAITING_KEYS} execution keys`,
+        unit: 'ms',
+        roger: drained.longestPauseMs,
+        goal: { atMost: PAUSE_MS },
+      },
     ],
     fields: {
+      drain_jobs_per_s: drained.jobsPerSecond,
+      drain_longest_pause_ms: drained.longestPauseMs,
       serial_jobs_per_s: serial.jobsPerSecond,
       serial_one_key_per_s: oneKey.jobsPerSecond,
     },
   };
+}
+
+async function draining(
+  app: Awaited<ReturnType<Arena['startWorker']>>,
+  jobs: number,
+): Promise<{ jobs: number; jobsPerSecond: number; longestPauseMs: number }> {
+  let lastAt = Number.POSITIVE_INFINITY;
+  let longestPauseMs = 0;
+  app.tally.onCount = () => {
+    const now = performance.now();
+    longestPauseMs = Math.max(longestPauseMs, now - lastAt);
+    lastAt = now;
+  };
+  const { ms } = await held(app, jobs, (index) => ({
+    ...ARGS,
+    executionKey: `drain-${index % WAITING_KEYS}`,
+  }));
+  app.tally.onCount = undefined;
+  return { jobs, jobsPerSecond: (jobs * 1_000) / ms, longestPauseMs };
 }
 
 /** All are enqueued before the first runs: the clock is for the running. */

@@ -62,7 +62,7 @@ class Stage {
   async seen(what: TraceEvent['what'], id: string, count = 1): Promise<readonly TraceEvent[]> {
     const found = (): readonly TraceEvent[] =>
       readTrace(this.path).filter((event) => event.what === what && 'id' in event && event.id === id);
-    await eventually(`${count} × ${id} ${what}`, () => found().length >= count, 30_000);
+    await eventually(`${count} × ${id} ${what}`, () => found().length >= count, 60_000);
     return found();
   }
 
@@ -70,7 +70,7 @@ class Stage {
   async keepers(count: number): Promise<readonly string[]> {
     const found = (): readonly string[] =>
       readTrace(this.path).flatMap(({ what, node }) => (what === 'keeping' ? [node] : []));
-    await eventually(`${count} keepers`, () => found().length >= count, 30_000);
+    await eventually(`${count} keepers`, () => found().length >= count, 60_000);
     return found();
   }
 

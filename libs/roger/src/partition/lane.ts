@@ -245,7 +245,8 @@ export class Lane implements IntakeOwner, RunObserver {
     this.handBackWaiting();
     if (!(await this.idleWithin(timeoutMs))) {
       const reason = new ShutdownError(timeoutMs);
-      for (const run of this.running.keys()) run.abort(reason);
+      // Who still asks its ledger whether it may run gives up, too; who settles goes on as long as there is time.
+      for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
       await this.idleWithin(ABORT_GRACE_MS);
     }
     await Promise.all(this.intakes.map((intake) => intake.close()));
