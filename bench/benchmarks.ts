@@ -2,11 +2,9 @@
 import type { Benchmark } from './benchmark';
 import { cost } from './cost';
 import { enqueue } from './enqueue';
-import { isolation } from './isolation';
 import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
-import { retries } from './retries';
 import { work } from './process';
 import { time } from './time';
 
@@ -15,9 +13,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   process: work,
   keys,
   time,
-  retries,
   latency,
   memory,
   cost,
-  isolation,
 };

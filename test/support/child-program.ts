@@ -9,6 +9,7 @@ import type { EnqueueOrder, Order, Report, RetryBuriedOrder } from './child-app'
 import { KEYED, KeyedWork } from './keyed-work';
 import { ResultWork } from './result-work';
 import { Gate } from './signal';
+import { THREADED } from './thread-jobs';
 import type { Sighting } from './work';
 import { Witness } from './work';
 
@@ -36,7 +37,12 @@ class Telling extends Witness {
 
 @Module({
   imports: [RogerModule.forRoot(settings.roger)],
-  providers: [...KEYED, ResultWork, { provide: Witness, useClass: Telling }],
+  providers: [
+    ...KEYED,
+    ResultWork,
+    ...(settings.roger.threads === undefined ? [] : THREADED),
+    { provide: Witness, useClass: Telling },
+  ],
 })
 class ChildModule {}
 

@@ -277,16 +277,16 @@ describe('when the broker goes away', () => {
     await sightings.ended(['a', 'b']);
   }, 60_000);
 
-  test('none of 2000 delayed jobs is lost or early when it is killed', async () => {
+  test('none of 10000 delayed jobs is lost or early when it is killed', async () => {
     const partition = uniquePartition();
     const { jobs, sightings, nodeInfo } = await startWorker(partition, { connection: { uri: broker.uri } });
     await jobs.enqueue(Work, {}, { partition, delayMs: 31_000, id: 'warm' });
     await sleep(QUEUE_REGISTERED_MS);
     const dueAt = new Map<string, number>();
     await Promise.all(
-      Array.from({ length: 2_000 }, async (_, index) => {
+      Array.from({ length: 10_000 }, async (_, index) => {
         const id = `job-${index}`;
-        const delayMs = 1_000 + ((index * 7_919) % 15_000);
+        const delayMs = 1_000 + ((index * 7_919) % 20_000);
         dueAt.set(id, sharedClock() + delayMs);
         await jobs.enqueue(Work, {}, { partition, delayMs, id });
       }),

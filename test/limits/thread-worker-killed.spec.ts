@@ -1,0 +1,32 @@
+// A worker process that dies while its threads run loses no job: they run again on another node.
+import { eventually, served, startApp } from '../support/app';
+import { sharedBrokerUri, uniquePartition } from '../support/broker';
+import { ChildApp } from '../support/child-app';
+import { Sightings } from '../support/sightings';
+import { Told } from '../support/stubborn';
+import { THREADED, Threaded, THREADS } from '../support/thread-jobs';
+
+test('jobs whose process is killed while they run in threads run again in the threads of another', async () => {
+  const partition = uniquePartition();
+  const roger = {
+    connection: { uri: sharedBrokerUri() },
+    threads: THREADS,
+    partitions: { [partition]: { default: 2 } },
+  };
+  const doomed = await ChildApp.start({ node: 'doomed', roger, sightings: new Sightings() });
+  const producer = await startApp({ ...roger, mode: 'producer' }, [...THREADED, Told]);
+  const ids = ['first', 'second', 'third'];
+  for (const id of ids) await producer.jobs.enqueue(Threaded, { does: 'linger' }, { partition, id });
+  await eventually(
+    'two of them to run',
+    () => doomed.lines.filter((line) => /began$/.test(line)).length === 2,
+  );
+  await doomed.kill('SIGKILL');
+
+  const heir = await startApp(roger, [...THREADED, Told]);
+  await served(heir, partition);
+  const told = heir.app.get(Told);
+  await eventually('all to end', () => told.done.length >= ids.length, 30_000);
+  expect([...told.done].sort()).toEqual([...ids].sort());
+  expect(told.errors).toEqual([]);
+}, 90_000);

@@ -1,0 +1,65 @@
+// Ten thousand jobs wait in a retry level while their broker is killed: none is lost, and none comes back early.
+import { Injectable } from '@nestjs/common';
+import type { JobContext, JobHandler } from 'nestjs-roger';
+import { RogerJob } from 'nestjs-roger';
+import { startPrivateRabbitmq } from 'private-rabbitmq';
+import type { PrivateRabbitmq } from 'private-rabbitmq';
+import { eventually, served, startApp } from '../support/app';
+import { uniquePartition } from '../support/broker';
+
+const JOBS = 10_000;
+const LEVEL_SECONDS = 5;
+
+/** When each job failed first and when it came back, by a clock that doesn't jump. */
+@Injectable()
+class Attempts {
+  readonly failedAt = new Map<string, number>();
+  readonly backAt = new Map<string, number>();
+}
+
+@RogerJob({ name: 'fails-once', retryable: { levels: [LEVEL_SECONDS] } })
+class FailsOnce implements JobHandler {
+  constructor(private readonly attempts: Attempts) {}
+
+  perform(_args: unknown, { job, attempt }: JobContext): void {
+    const now = performance.now();
+    if (attempt > 1) {
+      if (!this.attempts.backAt.has(job.id)) this.attempts.backAt.set(job.id, now);
+      return;
+    }
+    // What was not settled when the broker died fails a second time.
+    if (!this.attempts.failedAt.has(job.id)) this.attempts.failedAt.set(job.id, now);
+    throw new Error('the first attempt');
+  }
+}
+
+let broker: PrivateRabbitmq;
+beforeAll(async () => {
+  broker = await startPrivateRabbitmq();
+});
+afterAll(() => broker.stop());
+
+test('none of 10000 jobs between two attempts is lost or early when the broker is killed', async () => {
+  const partition = uniquePartition();
+  const app = await startApp(
+    { connection: { uri: broker.uri }, partitions: { [partition]: { default: 100 } } },
+    [FailsOnce, Attempts],
+  );
+  await served(app, partition);
+  const attempts = app.app.get(Attempts);
+  const ids = Array.from({ length: JOBS }, (_, n) => `job-${n}`);
+  const { failures } = await app.jobs.enqueueMany(
+    ids.map((id) => app.jobs.create(FailsOnce, {}, { partition, id })),
+  );
+  expect(failures).toEqual([]);
+  // Some are back, some wait, some have not begun, perhaps.
+  await eventually('some to be back', () => attempts.backAt.size >= 100, 60_000);
+  await broker.kill();
+  await eventually('the loss to be noticed', () => app.nodeInfo.waitingPartitions().length === 1);
+  await broker.start();
+  await eventually('all to be back', () => attempts.backAt.size === JOBS, 120_000);
+  const earlyMs = ids.map(
+    (id) => (attempts.failedAt.get(id) ?? 0) + LEVEL_SECONDS * 1_000 - (attempts.backAt.get(id) ?? 0),
+  );
+  expect(Math.max(...earlyMs)).toBeLessThan(1_000);
+}, 240_000);
