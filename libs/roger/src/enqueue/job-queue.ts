@@ -52,7 +52,7 @@ export interface EnqueueOptions {
   id?: string;
   /**
    * In how many ms the job is due, up to eight and a half years. It is kept by the broker until then, with a precision of a
-   * second (two, beyond an hour), and at most a quarter of a second too early. Under a second it is due at once.
+   * second (two, beyond an hour), and at most a quarter of a second too early. Up to a quarter of a second is at once, up to a second is one.
    * @default 0
    */
   delayMs?: number;

@@ -54,8 +54,10 @@ test('what is past, or due within a quarter of a second, is due at once', () => 
   );
 });
 
-test('a delay under a second is none, and one of a second is', () => {
-  expect(dueTimeOf({ delayMs: 999 }, NOW)).toBeUndefined();
+test('a delay of up to a quarter of a second is none; a time that was a second ahead when it was named still is one', () => {
+  expect(dueTimeOf({ delayMs: 250 }, NOW)).toBeUndefined();
+  expect(dueTimeOf({ delayMs: 251 }, NOW)).toBe(NOW + 251);
+  expect(dueTimeOf({ runAt: NOW + 998 }, NOW)).toBe(NOW + 998);
   expect(dueTimeOf({ delayMs: 1_000 }, NOW)).toBe(NOW + 1_000);
   expect(dueTimeOf({ runAt: NOW - 5 }, NOW)).toBeUndefined();
   expect(dueTimeOf({ runAt: new Date(NOW + 5_000) }, NOW)).toBe(NOW + 5_000);

@@ -7,8 +7,6 @@ export const DELAY_LEVELS = 28;
 /** All levels together: eight and a half years. */
 export const MAX_DELAY_SECONDS = 2 ** DELAY_LEVELS - 1;
 
-/** What is due sooner is due at once. */
-const SHORTEST_DELAY_MS = 1_000;
 /** How much earlier than asked a job may come, so that it doesn't come much later. */
 const EARLIEST_SECONDS = 0.25;
 
@@ -47,7 +45,7 @@ export function dueTimeOf(
   const due = delayMs === undefined ? runAt : now + delayMs;
   if (due === undefined) return undefined;
   const time = Math.round(Number(due));
-  return time - now < SHORTEST_DELAY_MS ? undefined : time;
+  return secondsUntil(time, now) === 0 ? undefined : time;
 }
 
 /** The problem with a delay, or undefined when it is fine. */
