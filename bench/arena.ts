@@ -120,6 +120,11 @@ export class Arena {
     });
   }
 
+  /** Removes what is in the queue, however much that is: some may be on its way still. */
+  async empty(queue = 'default'): Promise<void> {
+    await this.control((channel) => channel.purgeQueue(this.nameOf(queue)));
+  }
+
   private async open(): Promise<void> {
     const queues = Object.fromEntries(this.queues.map((queue) => [queue, 1]));
     const app = await this.startNest('worker', queues, new Tally());

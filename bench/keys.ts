@@ -47,7 +47,9 @@ async function enqueueing(arena: Arena, { uri, isQuick }: Conditions): Promise<R
     async () => {
       const endSpan = startSpan();
       await task();
-      return endSpan(total);
+      const span = endSpan(total);
+      await arena.empty();
+      return span;
     };
   let number = 0;
   const scores = await compete(
