@@ -197,7 +197,8 @@ export class ConsumingChannel {
 
   private isLastReturn({ properties }: ConsumeMessage): boolean {
     const count: unknown = properties.headers?.['x-delivery-count'];
-    return typeof count === 'number' && count >= this.deliveryLimit;
+    // One less than it may be: what is on its way when its consumer is cancelled comes back, and counts, unseen.
+    return (typeof count === 'number' ? count : 0) >= this.deliveryLimit - 1;
   }
 
   private async followUp(message: ConsumeMessage, generation: number, settlement: FollowUp): Promise<void> {
