@@ -1,6 +1,7 @@
 // Recurring jobs at run time: made, looked at, held and removed, for the whole cluster.
 import { randomBytes } from 'node:crypto';
-import { InvalidArgumentError, QueueNotFoundError } from '../job/errors';
+import { checkArgument } from '../job/check-argument';
+import { QueueNotFoundError } from '../job/errors';
 import type { JobArgs, JobClass } from '../job/job-definition';
 import type { QueueAddress } from '../job/names';
 import { problemOfPartitionId, problemOfQueueName } from '../job/names';
@@ -109,7 +110,7 @@ export class CronService {
     checkOptions(options);
     const { timeZone = 'UTC', catchUp = 'skip', args = {}, queue } = options;
     const read = CronExpression.read(expression, timeZone);
-    if (!(read instanceof CronExpression)) check(read.culprit, read.message);
+    if (!(read instanceof CronExpression)) checkArgument(read.culprit, read.message);
     const rule = { expression, timeZone, catchUp };
     const declared = await declarationOf(this.parts, {
       ...{ partition, name, source: 'run time', jobClass, args, queue },
@@ -117,7 +118,7 @@ export class CronService {
     });
     await this.refuseUnknownQueue(declared);
     if (await this.parts.schedules.declare(declared)) return;
-    check(
+    checkArgument(
       'name',
       `${name} is declared by @RogerCron, which would come back at the next start; pause it instead`,
     );
@@ -135,7 +136,7 @@ export class CronService {
 
   /** The recurring jobs of a partition. One that code has declared stays in the list when the code is gone; it ticks no more. */
   async list(partition: string): Promise<RecurringJobStatus[]> {
-    check('partition', problemOfPartitionId(partition));
+    checkArgument('partition', problemOfPartitionId(partition));
     return (await this.parts.schedules.list(partition)).map(statusOf);
   }
 
@@ -184,23 +185,19 @@ function statusOf(row: ScheduleRow): RecurringJobStatus {
 }
 
 function checkName(partition: string, name: string): void {
-  check('partition', problemOfPartitionId(partition));
-  check('name', problemOfScheduleName(name));
+  checkArgument('partition', problemOfPartitionId(partition));
+  checkArgument('name', problemOfScheduleName(name));
 }
 
 function checkOptions(options: ScheduleOptions): void {
   for (const key of Object.keys(options)) {
     if (Object.hasOwn(OPTION_NAMES, key)) continue;
-    check(key, `unknown option${nearest(key, Object.keys(OPTION_NAMES))}`);
+    checkArgument(key, `unknown option${nearest(key, Object.keys(OPTION_NAMES))}`);
   }
-  check('catchUp', problemOfCatchUp(options.catchUp));
-  if (options.queue !== undefined) check('queue', problemOfQueueName(options.queue));
+  checkArgument('catchUp', problemOfCatchUp(options.catchUp));
+  if (options.queue !== undefined) checkArgument('queue', problemOfQueueName(options.queue));
 }
 
 function refuseUnknown(name: string, isKnown: boolean): void {
-  if (!isKnown) check('name', `there is no recurring job ${name} in the partition`);
-}
-
-function check(argument: string, problem: string | undefined): void {
-  if (problem !== undefined) throw new InvalidArgumentError(argument, problem);
+  if (!isKnown) checkArgument('name', `there is no recurring job ${name} in the partition`);
 }

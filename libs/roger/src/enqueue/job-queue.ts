@@ -26,7 +26,7 @@ import {
   problemOfQueueName,
   type QueueAddress,
 } from '../job/names';
-import { keysOf, queueOf } from '../job/keys';
+import { isOfLedger, keysOf, queueOf } from '../job/keys';
 import { nearest } from '../job/nearest';
 import type { Ledgers } from '../ledger/ledgers';
 import type { AwaitedJobs, FinishedOptions } from '../reports/awaited-jobs';
@@ -258,7 +258,7 @@ export class JobQueue {
   private async enqueueOne(prepared: PreparedJob): Promise<EnqueueResult<never>> {
     const { job, argsClass } = prepared;
     if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
-    if (isKeyed(job)) {
+    if (isOfLedger(job)) {
       const existingJobId = await this.keyed.enqueue(job, prepared.body);
       const enqueued = { status: 'enqueued', job: job as Job<never> } as const;
       return existingJobId === undefined ? enqueued : { ...enqueued, status: 'duplicate', existingJobId };
@@ -371,7 +371,7 @@ export class JobQueue {
 
   private async sendOnce(prepared: PreparedJob): Promise<string | undefined> {
     const { job, body } = prepared;
-    if (isKeyed(job)) return this.keyed.enqueue(job, body);
+    if (isOfLedger(job)) return this.keyed.enqueue(job, body);
     await this.publish(prepared, 'wait');
     return undefined;
   }
@@ -465,10 +465,6 @@ export class JobQueue {
 async function refuseWrongArgs(job: Job, argsClass: Class): Promise<void> {
   const checked = await checkArgs(argsClass, job.args);
   if ('problems' in checked) throw new InvalidJobArgsError(job.name, checked.problems);
-}
-
-function isKeyed({ queueKey, executionKey }: Job): boolean {
-  return queueKey !== undefined || executionKey !== undefined;
 }
 
 function outgoingOf({ job: { id, partition, queue, runAt }, body }: PreparedJob): OutgoingJob {

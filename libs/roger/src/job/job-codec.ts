@@ -1,6 +1,7 @@
 // Turns a job into the bytes of its message and back. What can't be understood is refused with the reason.
 import { isUtf8 } from 'node:buffer';
 import { MalformedJobError } from './errors';
+import { isCount } from './is-count';
 import type { Job } from './job';
 import { MAX_DEPTH, problemsOfJson } from './json-args';
 import {
@@ -123,10 +124,6 @@ function problemOfKeys({
   const { state, dispatch } = (ledger ?? {}) as { state?: unknown; dispatch?: unknown };
   const isToken = typeof state === 'string' && state.length <= 64 && isCount(dispatch) && dispatch > 0;
   return isToken ? undefined : 'ledger is not a token of a ledger';
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 const QUOTE = 0x22;

@@ -139,11 +139,6 @@ export class Keeper implements LedgerMember {
     return this.term?.isKeeping === true ? this.term.reader.state : undefined;
   }
 
-  /** Logs an operation of the keeper's own, when the next requests are logged or a little later. */
-  note(operation: Operation): void {
-    if (this.term !== undefined) this.noteIn(this.term, operation);
-  }
-
   /** Takes its place anew: the broker may have forgotten the one that it had. */
   rejoin(detail: string): void {
     // While the broker chooses it, it has its own ways to find out; and a long past takes its time to read.
@@ -300,6 +295,7 @@ export class Keeper implements LedgerMember {
     this.snapshotIfDue(term);
   }
 
+  /** Logs an operation of the keeper's own, when the next requests are logged or a little later. */
   private noteIn(term: Term, operation: Operation): void {
     if (term.isOver) return;
     term.own.push(operation);

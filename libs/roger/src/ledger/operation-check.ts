@@ -1,4 +1,5 @@
 // Tells operations of this version from everything else that a request may hold. Requests are untrusted.
+import { isCount } from '../job/is-count';
 import type { Operation } from './operation';
 
 type Kind = 'text' | 'text?' | 'count' | 'count?' | 'outcome' | 'catch-up' | 'source';
@@ -102,8 +103,4 @@ function isReason(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { type, message, stack } = value as Readonly<Record<string, unknown>>;
   return is('text', type) && is('text', message) && is('text?', stack);
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

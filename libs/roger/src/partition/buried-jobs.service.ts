@@ -1,5 +1,6 @@
 // What an operator does with buried jobs: looks at them, has them run again, removes them.
 import type { JobQueue } from '../enqueue/job-queue';
+import { checkArgument } from '../job/check-argument';
 import {
   InvalidArgumentError,
   InvalidEnqueueOptionsError,
@@ -203,8 +204,8 @@ export class BuriedJobs {
     ) => boolean | Promise<boolean>,
     limit = Infinity,
   ): Promise<void> {
-    check('partition', problemOfPartitionId(partition));
-    check('queue', problemOfQueueName(queue));
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('queue', problemOfQueueName(queue));
     await this.parts.transport.visitBuried(
       { partition, queue },
       async (messages) => {
@@ -292,7 +293,3 @@ const OF_THE_JOB = [
   MisroutedJobError,
   NotAJobClassError,
 ];
-
-function check(argument: string, problem: string | undefined): void {
-  if (problem !== undefined) throw new InvalidArgumentError(argument, problem);
-}

@@ -1,5 +1,5 @@
 // What holds for a partition on every node: keys, cancels, pauses.
-import { InvalidArgumentError } from '../job/errors';
+import { checkArgument } from '../job/check-argument';
 import type { Job } from '../job/job';
 import { isOfLedger } from '../job/keys';
 import type { QueueAddress } from '../job/names';
@@ -77,18 +77,18 @@ export class GlobalStateService {
     jobId: string,
     { reason = '' }: { readonly reason?: string } = {},
   ): Promise<CancelResult> {
-    check('partition', problemOfPartitionId(partition));
-    check('jobId', problemOfJobId(jobId));
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('jobId', problemOfJobId(jobId));
     if (typeof reason !== 'string' || reason.length > MAX_REASON_LENGTH) {
-      check('reason', `it must be a text of at most ${MAX_REASON_LENGTH} characters`);
+      checkArgument('reason', `it must be a text of at most ${MAX_REASON_LENGTH} characters`);
     }
     return this.parts.ledgers.cancel(partition, jobId, reason);
   }
 
   /** Whether the job was cancelled and has not been met since. */
   async isCancelled(partition: string, jobId: string): Promise<boolean> {
-    check('partition', problemOfPartitionId(partition));
-    check('jobId', problemOfJobId(jobId));
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('jobId', problemOfJobId(jobId));
     return this.ask(partition, false, () =>
       this.parts.ledgers.question({ op: 'is cancelled', partition, id: jobId }, ({ yes }) => yes === true),
     );
@@ -113,7 +113,7 @@ export class GlobalStateService {
 
   /** The queues of the partition that are paused on all nodes. */
   async pausedQueues(partition: string): Promise<string[]> {
-    check('partition', problemOfPartitionId(partition));
+    checkArgument('partition', problemOfPartitionId(partition));
     return this.ask(partition, [], () =>
       this.parts.ledgers.question({ op: 'paused', partition }, ({ queues }) => queues as string[]),
     );
@@ -182,8 +182,8 @@ export class GlobalStateService {
     partition: string,
     key: string,
   ): Promise<string | undefined> {
-    check('partition', problemOfPartitionId(partition));
-    check('key', problemOfKey(key));
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('key', problemOfKey(key));
     return this.ask(partition, undefined, () =>
       this.parts.ledgers.question({ op, partition, key }, ({ job }) => job as string | undefined),
     );
@@ -198,10 +198,6 @@ export class GlobalStateService {
 const MAX_REASON_LENGTH = 1_000;
 
 function checkQueue({ partition, queue }: QueueAddress): void {
-  check('partition', problemOfPartitionId(partition));
-  check('queue', problemOfQueueName(queue));
-}
-
-function check(argument: string, problem: string | undefined): void {
-  if (problem !== undefined) throw new InvalidArgumentError(argument, problem);
+  checkArgument('partition', problemOfPartitionId(partition));
+  checkArgument('queue', problemOfQueueName(queue));
 }

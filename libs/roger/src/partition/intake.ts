@@ -7,8 +7,6 @@ import type { Delivery, DeliveryConsumer, QueueLane, Subscription, Transport } f
 export interface IntakeOwner {
   deliver(delivery: Delivery, intake: Intake): void;
   lost(intake: Intake, detail: string): void;
-  /** {@link Intake.waitingFor} has changed. */
-  waiting(): void;
 }
 
 /** A delivery that has not begun. */
@@ -49,7 +47,6 @@ export class Intake implements DeliveryConsumer {
 
   waiting(reason: Error | undefined): void {
     this.waitingFor = reason;
-    this.owner.waiting();
   }
 
   /** To be begun later. */

@@ -177,10 +177,6 @@ export class Lane implements IntakeOwner, RunObserver {
     this.adjustPrefetch();
   }
 
-  waiting(): void {
-    // It is asked for, not told.
-  }
-
   /** @returns whether the job runs here, or will next; then it is told to end. */
   cancel(id: string, reason: string, fence: number | undefined): boolean {
     let isHere = false;

@@ -1,4 +1,5 @@
 // What nodes write to each other about single jobs: who watches one, how far it is, how it ended. All of it is untrusted.
+import { isCount } from '../job/is-count';
 import type { ReplyTo } from '../job/job';
 import { problemOfJobId, problemOfPartitionId } from '../job/names';
 
@@ -123,8 +124,4 @@ function isNode(value: unknown): boolean {
 
 function isMatch(pattern: RegExp, value: unknown): boolean {
   return typeof value === 'string' && pattern.test(value);
-}
-
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -1,8 +1,8 @@
 // One channel that takes jobs from one queue: its consumers, its deliveries, their acks. Worth nothing once it is lost.
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Delivery, Settlement } from '../../transport';
-import { Acknowledgements } from './acknowledgements';
 import type { FollowUp, FollowUps } from './follow-ups';
+import { GroupedAcks } from './grouped-acks';
 import { DELIVERIES_HEADER } from './job-messages';
 import { NOT_FOUND, replyCode } from './topology';
 
@@ -47,8 +47,7 @@ export class ConsumingChannel {
   private oldUnsettled = 0;
   private consumerChange: Promise<void> = Promise.resolve();
   private isRefillDue = false;
-  private readonly acknowledgements = new Acknowledgements();
-  private isFlushDue = false;
+  private readonly acks: GroupedAcks;
   /** Acks and nacks sent, and when the last of them. */
   private acksSent = 0;
   private lastAckAt = 0;
@@ -66,6 +65,16 @@ export class ConsumingChannel {
     private readonly deliveryLimit: number,
     private readonly events: ConsumingChannelEvents,
   ) {
+    this.acks = new GroupedAcks(
+      channel,
+      () => this.isLost,
+      (error) => {
+        this.lose(error);
+      },
+      (count) => {
+        this.noteAcks(count);
+      },
+    );
     let reason = new Error('channel closed');
     channel.on('error', (error: Error) => {
       reason = error;
@@ -106,7 +115,7 @@ export class ConsumingChannel {
       await new Promise<void>((resolve) => (this.onFollowedUp = resolve));
     }
     if (this.isLost) return;
-    this.flush();
+    this.acks.flush();
     this.isLost = true;
     await this.waitForAcks().catch(() => undefined);
     await this.channel.close().catch(() => undefined);
@@ -117,7 +126,7 @@ export class ConsumingChannel {
    * follows those before it closes. A job that comes with the answer is given back by the close.
    */
   private async waitForAcks(): Promise<void> {
-    if (this.acksSent <= MAX_ACKS_PASSED_ON || Date.now() - this.lastAckAt > ACK_WRITTEN_MS) return;
+    if (this.acksSent <= MAX_ACKS_PASSED_ON || performance.now() - this.lastAckAt > ACK_WRITTEN_MS) return;
     await this.channel.get(this.queueName);
   }
 
@@ -183,11 +192,8 @@ export class ConsumingChannel {
         this.acknowledge(message, generation);
         return;
       case 'handBack':
-        this.acknowledgements.close(message.fields.deliveryTag);
-        this.trySend(() => {
-          this.channel.nack(message, false, true);
-          this.noteAcks(1);
-        });
+        this.acks.close(message);
+        this.nack(message);
         this.free(generation);
         return;
       default:
@@ -213,37 +219,20 @@ export class ConsumingChannel {
 
   private acknowledge(message: ConsumeMessage, generation: number): void {
     if (this.isLost) return;
-    this.acknowledgements.add(message.fields.deliveryTag);
+    this.acks.add(message);
     this.free(generation);
-    if (this.isFlushDue) return;
-    this.isFlushDue = true;
-    // Once per turn of the event loop: what ended in it goes out as one ack.
-    setImmediate(() => {
-      this.flush();
-    });
-  }
-
-  private flush(): void {
-    this.isFlushDue = false;
-    if (this.isLost) return;
-    this.trySend(() => {
-      const acks = this.acknowledgements.take();
-      for (const { tag, multiple } of acks) {
-        this.channel.ack({ fields: { deliveryTag: tag } } as ConsumeMessage, multiple);
-      }
-      this.noteAcks(acks.length);
-    });
   }
 
   private noteAcks(count: number): void {
     this.acksSent += count;
-    this.lastAckAt = Date.now();
+    this.lastAckAt = performance.now();
   }
 
   /** amqplib throws on a channel that is closing; the broker redelivers what it has not been told of. */
-  private trySend(send: () => void): void {
+  private nack(message: ConsumeMessage): void {
     try {
-      send();
+      this.channel.nack(message, false, true);
+      this.noteAcks(1);
     } catch (error) {
       this.lose(error instanceof Error ? error : new Error(String(error)));
     }

@@ -1,7 +1,7 @@
 // Takes a ledger's requests on a channel of its own, so that their acks never touch a record.
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { BrokerMessageToAck } from '../../ledger-transport';
-import { Acknowledgements } from './acknowledgements';
+import { GroupedAcks } from './grouped-acks';
 
 const PREFETCH = 500;
 
@@ -13,13 +13,19 @@ export interface LedgerRequestsEvents {
 
 export class LedgerRequests {
   private isOver = false;
-  private readonly acknowledgements = new Acknowledgements();
-  private isFlushDue = false;
+  private readonly acks: GroupedAcks;
 
   constructor(
     private readonly channel: Channel,
     private readonly events: LedgerRequestsEvents,
   ) {
+    this.acks = new GroupedAcks(
+      channel,
+      () => this.isOver,
+      (error) => {
+        this.lose(error.message);
+      },
+    );
     let reason = new Error('channel closed');
     channel.on('error', (error: Error) => {
       reason = error;
@@ -40,34 +46,14 @@ export class LedgerRequests {
 
   close(): void {
     if (this.isOver) return;
-    this.flush();
+    this.acks.flush();
     this.isOver = true;
     this.channel.close().catch(() => undefined);
   }
 
   /** @internal Called by a request, once. */
   acknowledge(message: ConsumeMessage): void {
-    if (this.isOver) return;
-    this.acknowledgements.add(message.fields.deliveryTag);
-    if (this.isFlushDue) return;
-    this.isFlushDue = true;
-    // Once per turn of the event loop: what was answered in it goes out as one ack.
-    setImmediate(() => {
-      this.flush();
-    });
-  }
-
-  private flush(): void {
-    this.isFlushDue = false;
-    if (this.isOver) return;
-    try {
-      for (const { tag, multiple } of this.acknowledgements.take()) {
-        this.channel.ack({ fields: { deliveryTag: tag } } as ConsumeMessage, multiple);
-      }
-    } catch (error) {
-      // amqplib throws on a channel that is closing; the broker redelivers what it has not been told of.
-      this.lose(error instanceof Error ? error.message : String(error));
-    }
+    if (!this.isOver) this.acks.add(message);
   }
 
   private lose(detail: string): void {

@@ -120,7 +120,7 @@ export class RabbitmqLedgerTransport implements LedgerTransport {
   }
 
   private async closeAll(timeoutMs: number): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     const leaving = [
       ...this.memberships.map((membership) => membership.close()),
       this.mailbox?.close() ?? Promise.resolve(),
@@ -128,7 +128,7 @@ export class RabbitmqLedgerTransport implements LedgerTransport {
       this.dispatcher?.close(timeoutMs) ?? Promise.resolve(),
     ];
     await within(timeoutMs, Promise.all(leaving));
-    await this.connection.close(Math.max(0, deadline - Date.now()));
+    await this.connection.close(Math.max(0, deadline - performance.now()));
   }
 
   /** What the parts of this need; opens the connection. */

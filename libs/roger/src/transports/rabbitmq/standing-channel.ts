@@ -113,7 +113,7 @@ export class StandingChannel<C extends Channel> {
     if (this.current !== channel) return;
     this.current = undefined;
     this.failure = reason;
-    if (Date.now() - this.beganAt > STOOD_MS) this.retryDelayMs = RETRY_MIN_MS;
+    if (performance.now() - this.beganAt > STOOD_MS) this.retryDelayMs = RETRY_MIN_MS;
     this.parts.onLost?.(detail);
     const model = this.connection.current;
     if (model === undefined) return;
@@ -145,7 +145,7 @@ export class StandingChannel<C extends Channel> {
   }
 
   private onBegun(): void {
-    this.beganAt = Date.now();
+    this.beganAt = performance.now();
     this.failure = undefined;
     if (this.complaint !== undefined) this.log.log(`${this.parts.purpose}: goes on`);
     this.complaint = undefined;
