@@ -76,8 +76,14 @@ async function buryRaw(body: Buffer): Promise<void> {
   const connection = await connect(sharedBrokerUri());
   const channel = await connection.createConfirmChannel();
   const { partition } = keyed;
-  channel.sendToQueue(`${partition}.${partition}-default.buried`, body, { messageId: 'raw' });
-  await channel.waitForConfirms();
+  // A queue refuses for a moment while it is being made; what it refuses it has not kept.
+  await eventually('the buried queue to take it', () => {
+    channel.sendToQueue(`${partition}.${partition}-default.buried`, body, { messageId: 'raw' });
+    return channel.waitForConfirms().then(
+      () => true,
+      () => false,
+    );
+  });
   await connection.close();
 }
 
