@@ -136,9 +136,9 @@ export interface RogerModuleOptions {
   /**
    * Keeps a journal (a stream on the broker) of what comes to and leaves each queue, for `InfoService.queuedJobs`: who
    * looks into a queue itself takes its jobs out and puts them back, which counts as failed deliveries. Costs the broker a
-   * second copy of every job and the client about half as much again per job; all nodes of an app need the same. In
+   * second copy of every job, and the client about as much again as the job itself; all nodes of an app need the same. In
    * memory a look needs none.
-   * @default false
+   * @default none
    */
   journal?: boolean | JournalOptions | undefined;
   /**

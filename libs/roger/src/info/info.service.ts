@@ -26,7 +26,7 @@ export interface QueuedJobs {
 }
 
 /** What nodes have in hand of a queue. */
-export interface InHand {
+interface InHand {
   /** Deliveries that are not settled. */
   readonly unsettled: number;
   readonly running: ReadonlySet<string>;
