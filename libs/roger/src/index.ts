@@ -6,7 +6,7 @@ export { JobQueue } from './enqueue/job-queue';
 export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
 export type { AwaitableEnqueueResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
 export { InfoService } from './info/info.service';
-export type { QueuedJobs } from './info/info.service';
+export type { KeyedJobCounts, KeyedJobs, QueuedJobs, WaitingJob } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';
 export {

@@ -158,6 +158,7 @@ class Parts {
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
     this.info = new InfoService({
       transport,
+      ledgers,
       watches,
       decode,
       inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),

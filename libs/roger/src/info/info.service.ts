@@ -5,6 +5,8 @@ import { isCount } from '../job/is-count';
 import type { Job } from '../job/job';
 import type { QueueAddress } from '../job/names';
 import { problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job/names';
+import type { Ledgers } from '../ledger/ledgers';
+import type { KeyedJobPlace, SurveyReply } from '../ledger/operation';
 import type { JobProgress, ProgressListener, ProgressWatches } from '../reports/progress-watches';
 import type { QueueDepth, Transport, TransportState } from '../transport';
 
@@ -25,6 +27,24 @@ export interface QueuedJobs {
   readonly missing: readonly string[];
 }
 
+/** The jobs with keys of a partition, as its ledger knows them. */
+export interface KeyedJobs {
+  /** How many are where, by queue; a queue without any is left out. */
+  readonly counts: ReadonlyMap<string, KeyedJobCounts>;
+  /** The first of those that wait in line for their execution keys, in the order in which they were enqueued. */
+  readonly waiting: readonly WaitingJob[];
+}
+
+/** How many jobs with keys wait `in line`, are `queued`, `delayed`, between two attempts (`retrying`) or `running`. */
+export type KeyedJobCounts = Readonly<Record<KeyedJobPlace, number>>;
+
+/** A job that waits for its execution key. */
+export interface WaitingJob {
+  readonly id: string;
+  readonly queue: string;
+  readonly executionKey: string;
+}
+
 /** What nodes have in hand of a queue. */
 interface InHand {
   /** Deliveries that are not settled. */
@@ -36,12 +56,13 @@ interface InHand {
 export interface InfoParts {
   readonly transport: Transport;
   readonly watches: ProgressWatches;
+  readonly ledgers: Pick<Ledgers, 'isUsed' | 'question'>;
   readonly inHand: (address: QueueAddress) => Promise<InHand>;
   /** Reads a job's bytes. @throws MalformedJobError */
   readonly decode: (body: Buffer) => Job;
 }
 
-const MAX_QUEUED_JOBS = 10_000;
+const MAX_COUNT = 10_000;
 
 /** What holds for the whole cluster, as the broker and the other nodes tell it. */
 export class InfoService {
@@ -83,9 +104,7 @@ export class InfoService {
   async queuedJobs(partition: string, queue: string, count = 100): Promise<QueuedJobs> {
     checkArgument('partition', problemOfPartitionId(partition));
     checkArgument('queue', problemOfQueueName(queue));
-    if (!isCount(count) || count < 1 || count > MAX_QUEUED_JOBS) {
-      throw new InvalidArgumentError('count', `it must be a whole number from 1 to ${MAX_QUEUED_JOBS}`);
-    }
+    checkCount(count);
     const { transport } = this.parts;
     const address = { partition, queue };
     let inHand = await this.parts.inHand(address);
@@ -104,6 +123,26 @@ export class InfoService {
       .slice(0, count);
     const total = Math.max(jobs.length, look.standing - running.size);
     return { jobs, total, delayed: look.delayed, unseen: Math.min(count, total) - jobs.length, missing };
+  }
+
+  /**
+   * Where the jobs with keys of a partition stand, and which wait in line for their execution keys. Asks the ledger; one
+   * that was never used is not made by it.
+   * @param count how many of those that wait are listed, 1 to 10000
+   * @throws InvalidArgumentError, LedgerUnavailableError, NotConnectedError, LedgerShardsMismatchError, RogerClosedError
+   */
+  async keyedJobs(partition: string, count = 100): Promise<KeyedJobs> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkCount(count);
+    const { ledgers } = this.parts;
+    if (!(await ledgers.isUsed(partition))) return { counts: new Map(), waiting: [] };
+    return ledgers.question({ op: 'survey', partition, count }, (reply) => {
+      const { counts, waiting } = reply as unknown as SurveyReply;
+      return {
+        counts: new Map(Object.entries(counts)),
+        waiting: waiting.map(([id, queue, executionKey]) => ({ id, queue, executionKey })),
+      };
+    });
   }
 
   /**
@@ -151,6 +190,11 @@ export class InfoService {
       }
     });
   }
+}
+
+function checkCount(count: number): void {
+  if (isCount(count) && count >= 1 && count <= MAX_COUNT) return;
+  throw new InvalidArgumentError('count', `it must be a whole number from 1 to ${MAX_COUNT}`);
 }
 
 function checkJob(partition: string, jobId: string): void {
