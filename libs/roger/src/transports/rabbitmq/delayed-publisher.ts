@@ -10,6 +10,7 @@ import {
 import type { OutgoingJob, WhenFull } from '../../transport';
 import type { BrokerConnection } from './broker-connection';
 import type { BrokerNames } from './broker-names';
+import { DelayHeaders } from './delay-headers';
 import { delayedMessage } from './job-messages';
 import type { Publisher } from './publisher';
 import { RefusedError, UnroutableError } from './publisher';
@@ -28,6 +29,7 @@ export interface DelayedPublisherParts {
 }
 
 export class DelayedPublisher {
+  private readonly headers = new DelayHeaders();
   /** Of jobs that wait until their levels are there. */
   private bytesWaiting = 0;
   private up: Promise<unknown> | undefined;
@@ -36,7 +38,7 @@ export class DelayedPublisher {
 
   /** See the port's `publish`. */
   publish(job: OutgoingJob, seconds: number, whenFull: WhenFull): Promise<void> {
-    const message = delayedMessage(this.parts.names, job, seconds);
+    const message = delayedMessage(this.parts.names, this.headers, job, seconds);
     const longest = longestLevelOf(seconds);
     const publish = (): Promise<void> =>
       this.parts.publisher.publish(message, whenFull, (error) =>
@@ -79,8 +81,10 @@ export class DelayedPublisher {
     } else if (!(failure instanceof RefusedError)) {
       throw failure;
     }
-    await publisher.publish(delayedMessage(names, job, seconds), whenFull).catch((error: unknown) => {
-      throw error instanceof RefusedError ? new QueueFullError(job.partition, job.queue) : error;
-    });
+    await publisher
+      .publish(delayedMessage(names, this.headers, job, seconds), whenFull)
+      .catch((error: unknown) => {
+        throw error instanceof RefusedError ? new QueueFullError(job.partition, job.queue) : error;
+      });
   }
 }

@@ -7,6 +7,7 @@ import { RogerClosedError } from '../../job/errors';
 import type { DispatchedJob, DispatchRoute } from '../../ledger-transport';
 import { DispatchDoubtfulError } from '../../ledger-transport';
 import { makeRoom } from './buried-room';
+import { DelayHeaders } from './delay-headers';
 import { buriedMessage, delayedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { NACKED, RefusedError, UnroutableError } from './publisher';
@@ -39,6 +40,7 @@ interface Dispatch {
 /** What waits goes out in its order, as soon as there is a connection that takes it. */
 export class JobDispatcher {
   private readonly channel: StandingChannel<ConfirmChannel>;
+  private readonly delayHeaders = new DelayHeaders();
   private readonly waiting = new Denque<Dispatch>();
   private readonly inFlight = new Set<Dispatch>();
   private readonly watch: NodeJS.Timeout;
@@ -211,7 +213,7 @@ export class JobDispatcher {
       case 'retry':
         return retryMessage(names, job, job.route.afterSeconds);
       case 'delay':
-        return delayedMessage(names, job, job.route.seconds);
+        return delayedMessage(names, this.delayHeaders, job, job.route.seconds);
       case 'bury':
         return buriedMessage(names, job, job.id, job.body, job.route.reason);
     }

@@ -31,7 +31,7 @@ export interface BrokerMessage {
   readonly messageId: string;
   readonly appId: string;
   readonly contentType: string;
-  readonly headers?: Record<string, string | number | boolean>;
+  readonly headers?: Readonly<Record<string, string | number | boolean>>;
   readonly body: Buffer;
 }
 
