@@ -16,7 +16,7 @@ test('the headers of one delay are one object, for amqplib is quick with those t
 
 test('however many delays there are, each is told right', () => {
   const headers = new DelayHeaders();
-  for (const seconds of [...Array(5_000).keys(), ...Array(2_000).keys()].map((index) => index + 1)) {
+  for (const seconds of [...Array(1_200).keys(), ...Array(300).keys()].map((index) => index + 1)) {
     const told = Object.entries(headers.of(seconds)).map(([header, isSpent]) => {
       const level = Number(header.slice(levelHeader(0).length - 1));
       return isSpent === hasLevel(seconds, level) ? 2 ** level * Number(isSpent) : Number.NaN;
