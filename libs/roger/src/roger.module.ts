@@ -12,6 +12,7 @@ import type { Class } from './job/job-definition';
 import type { Job } from './job/job';
 import { decodeJob } from './job/job-codec';
 import { JobRegistry } from './job/job-registry';
+import { LADDER } from './job/retry-levels';
 import { Ledgers } from './ledger/ledgers';
 import { Enhancers } from './nest/enhancers';
 import { Explorer } from './nest/explorer';
@@ -25,7 +26,7 @@ import { BuriedJobs } from './partition/buried-jobs.service';
 import { jobThread } from './nest/threads/job-thread';
 import { JobThreads } from './nest/threads/job-threads';
 import { GlobalStateService } from './partition/global-state.service';
-import { retryLevelsOfQueue } from './partition/partition';
+import { levelsOfQueues, retryLevelsOfQueue } from './partition/partition';
 import { PartitionService } from './partition/partition.service';
 import { AwaitedJobs } from './reports/awaited-jobs';
 import { OutcomeReplies } from './reports/outcome-replies';
@@ -160,6 +161,13 @@ class Parts {
       transport,
       ledgers,
       watches,
+      retryLevels: () =>
+        new Set([
+          ...LADDER,
+          ...retryLevels,
+          ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
+          ...levelsOfQueues(partitions),
+        ]),
       decode,
       inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),
     });

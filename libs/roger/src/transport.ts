@@ -53,6 +53,13 @@ export interface Transport {
   depth(address: QueueAddress): Promise<QueueDepth | undefined>;
 
   /**
+   * How many jobs of all queues come later.
+   * @param retryLevels the seconds of the levels to ask for; others may hold jobs, too
+   * @throws NotConnectedError, BrokerRefusedError
+   */
+  levels(retryLevels: ReadonlySet<number>): Promise<LevelDepths>;
+
+  /**
    * What the broker's own statistics say of a queue's normal lane; undefined when it has no such queue.
    * @throws ManagementUnavailableError
    */
@@ -192,6 +199,16 @@ export interface QueueLook {
   readonly delayed: number;
   /** False when there are others before these that the journal doesn't tell of. */
   readonly isComplete: boolean;
+}
+
+/** Where jobs are that come to their queues later. */
+export interface LevelDepths {
+  /** Not due yet. */
+  readonly delayed: number;
+  /** Between two attempts, by the seconds of their level; a level without any is left out. */
+  readonly retrying: ReadonlyMap<number, number>;
+  /** Due, but their queue is not there: they are tried again every 10 s. */
+  readonly homeless: number;
 }
 
 /** What the broker's own statistics say of a queue, some seconds old. */
