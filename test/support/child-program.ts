@@ -7,6 +7,7 @@ import type { RogerModuleOptions } from 'nestjs-roger';
 import { BuriedJobs, JobQueue, NotConnectedError, PartitionService, RogerModule } from 'nestjs-roger';
 import type { EnqueueOrder, Order, Report, RetryBuriedOrder } from './child-app';
 import { KEYED, KeyedWork } from './keyed-work';
+import { NODE_NAME, NodeCommands } from './node-commands';
 import { ResultWork } from './result-work';
 import { Gate } from './signal';
 import { THREADED } from './thread-jobs';
@@ -17,6 +18,7 @@ interface Settings {
   readonly node: string;
   readonly roger: RogerModuleOptions;
   readonly isStartEnough: boolean;
+  readonly answersCommands: boolean;
   readonly clockAheadMs: number;
 }
 
@@ -40,6 +42,7 @@ class Telling extends Witness {
   providers: [
     ...KEYED,
     ResultWork,
+    ...(settings.answersCommands ? [NodeCommands, { provide: NODE_NAME, useValue: settings.node }] : []),
     ...(settings.roger.threads === undefined ? [] : THREADED),
     { provide: Witness, useClass: Telling },
   ],

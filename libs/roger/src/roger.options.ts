@@ -1,4 +1,5 @@
 // The options of RogerModule: what they mean, their defaults, and what is refused.
+import { hostname } from 'node:os';
 import { isAbsolute } from 'node:path';
 import type { Problem } from './job/errors';
 import { InvalidOptionsError } from './job/errors';
@@ -33,6 +34,11 @@ export interface RogerModuleOptions {
    * @default 'worker'
    */
   mode?: 'producer' | 'worker' | undefined;
+  /**
+   * What this node is called in `ClusterService.nodes()`, for people: 1 to 128 characters. It need not be unique.
+   * @default the host's name and the process id: `host:4711`
+   */
+  nodeName?: string | undefined;
   /**
    * Put before the name of everything on the broker, so that several apps or stages share a vhost. `A-Z a-z 0-9 _ -`.
    * All nodes of an app need the same.
@@ -145,6 +151,7 @@ export interface Settings {
   readonly connection: RabbitmqConnectionOptions | undefined;
   readonly partitions: Readonly<Record<string, PartitionQueues>>;
   readonly mode: 'producer' | 'worker';
+  readonly nodeName: string;
   readonly namespace: string | undefined;
   readonly retryLevels: readonly number[];
   readonly retryJitter: number;
@@ -165,6 +172,8 @@ export interface Settings {
   readonly memory: MemoryBroker | undefined;
 }
 
+const MAX_HOST_LENGTH = 100;
+
 /** @throws InvalidOptionsError that names each wrong option, its value and the remedy. */
 export function settingsOf(options: RogerModuleOptions): Settings {
   const problems = problemsOfOptions(options);
@@ -173,6 +182,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     connection: options.connection,
     partitions: options.partitions ?? {},
     mode: options.mode ?? 'worker',
+    nodeName: options.nodeName ?? `${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`,
     namespace: options.namespace,
     retryLevels: options.retryLevels ?? DEFAULT_RETRY_LEVELS,
     retryJitter: options.retryJitter ?? 0,
@@ -221,6 +231,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
     value === 'producer' || value === 'worker'
       ? []
       : [{ path, message: `must be 'producer' or 'worker', not ${describe(value)}` }],
+  nodeName: shortText,
   namespace: (value, path) =>
     typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value)
       ? []
@@ -258,10 +269,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
 const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
   uri: problemsOfUri,
   heartbeatSeconds: wholeNumber(1, 3600, 's'),
-  name: (value, path) =>
-    typeof value === 'string' && value.length > 0 && value.length <= 128
-      ? []
-      : [{ path, message: `must be a text of 1 to 128 characters, not ${describe(value)}` }],
+  name: shortText,
   tls: (value, path) =>
     typeof value === 'object' && value !== null
       ? []
@@ -446,6 +454,12 @@ function wholeNumber(min: number, max: number, unit: string): Check {
             message: `must be a whole number of ${unit} from ${min} to ${max}, not ${describe(value)}`,
           },
         ];
+}
+
+function shortText(value: unknown, path: string): Problem[] {
+  return typeof value === 'string' && value.length > 0 && value.length <= 128
+    ? []
+    : [{ path, message: `must be a text of 1 to 128 characters, not ${describe(value)}` }];
 }
 
 function problemIf(path: string, message: string | undefined): Problem[] {

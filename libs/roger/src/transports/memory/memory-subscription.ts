@@ -69,6 +69,10 @@ export class MemorySubscription implements Subscription, JobTaker {
     this.lane.reconsider(this);
   }
 
+  applied(): Promise<void> {
+    return Promise.resolve();
+  }
+
   stop(): Promise<void> {
     this.stopped = true;
     this.lane.leave(this);
