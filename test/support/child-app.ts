@@ -56,6 +56,8 @@ export interface ChildAppOptions {
   readonly isStartEnough?: boolean;
   /** Have it answer the commands of {@link NodeCommands}. @default false */
   readonly answersCommands?: boolean;
+  /** Have it not call `enableShutdownHooks`. @default false */
+  readonly forgetsShutdownHooks?: boolean;
   /** Above the environment of this process. */
   readonly env?: NodeJS.ProcessEnv;
   /** By how much its clock is ahead; of one that is behind, negative. @default 0 */
@@ -105,6 +107,7 @@ export class ChildApp {
       roger: options.roger,
       isStartEnough: options.isStartEnough ?? false,
       answersCommands: options.answersCommands ?? false,
+      forgetsShutdownHooks: options.forgetsShutdownHooks ?? false,
       clockAheadMs: options.clockAheadMs ?? 0,
     });
     const child = fork(join(__dirname, 'child-program.ts'), [settings], {

@@ -19,6 +19,7 @@ interface Settings {
   readonly roger: RogerModuleOptions;
   readonly isStartEnough: boolean;
   readonly answersCommands: boolean;
+  readonly forgetsShutdownHooks: boolean;
   readonly clockAheadMs: number;
 }
 
@@ -88,7 +89,7 @@ async function retryBuried(buried: BuriedJobs, order: RetryBuriedOrder): Promise
 
 async function main(): Promise<void> {
   const app = await NestFactory.createApplicationContext(ChildModule, { logger });
-  app.enableShutdownHooks();
+  if (!settings.forgetsShutdownHooks) app.enableShutdownHooks();
   process.on('message', (order: Order) => {
     if (order === 'release') {
       held.open();

@@ -168,7 +168,7 @@ export class ClusterService {
 
   /**
    * As {@link setInactive}; resolves when the broker has no consumer of jobs of this node any more and has got back what
-   * was at hand. Running jobs may go on. A broker that doesn't answer is waited for 3 s.
+   * was at hand. Running jobs may go on (and RabbitMQ counts a cancelled consumer until its jobs are settled). A broker that doesn't answer is waited for 3 s.
    */
   async unsubscribeAll(): Promise<void> {
     this.setInactive();

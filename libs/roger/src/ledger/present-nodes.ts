@@ -121,7 +121,7 @@ export class PresentNodes {
     const silent = [...this.known.values()].filter((one) => {
       const missedRoll = one.heardAt < askedAt && this.incompleteForMs === 0;
       const isLate = Math.max(one.heardAt, this.attentiveSince) < now - OVERDUE_MS;
-      return (missedRoll || isLate) && one.askedAt < now - ASK_AGAIN_MS;
+      return (missedRoll || isLate) && one.askedAt <= now - ASK_AGAIN_MS;
     });
     for (const one of silent) one.askedAt = now;
     return silent.map(({ card }) => card.node);
