@@ -14,6 +14,7 @@ export type { HealthOptions, HealthReport, HealthStatus, WaitingQueue } from './
 export { RogerHealthIndicator } from './health/roger-health.indicator';
 export type { RogerIndicatorResult } from './health/roger-health.indicator';
 export { InfoService } from './info/info.service';
+export type { KeyedJobCounts, KeyedJobs, QueuedJobs, WaitingJob } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';
 export {
@@ -45,6 +46,7 @@ export {
   LedgerUnavailableError,
   MalformedJobError,
   MisroutedJobError,
+  NoJournalError,
   NotAJobClassError,
   NotConnectedError,
   QueueFullError,
@@ -104,7 +106,7 @@ export type { FinishedOptions } from './reports/awaited-jobs';
 export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';
-export type { RogerModuleOptions } from './roger.options';
+export type { JournalOptions, RogerModuleOptions } from './roger.options';
 export type { BuriedReason, QueueDepth, TransportState } from './transport';
 export { MemoryBroker } from './transports/memory/memory-broker';
 export type { MemoryBrokerOptions } from './transports/memory/memory-broker';

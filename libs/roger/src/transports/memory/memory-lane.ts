@@ -10,6 +10,8 @@ export interface JobTaker {
   /** It would take jobs if it had room, or has some. */
   readonly takesJobs: boolean;
   readonly hasRoom: boolean;
+  /** What it has taken and not settled. */
+  readonly inHand: readonly StoredJob[];
   take(job: StoredJob): void;
 }
 
@@ -34,6 +36,13 @@ export class MemoryLane {
 
   get takerCount(): number {
     return [...this.takers].filter(({ takesJobs }) => takesJobs).length;
+  }
+
+  /** All that wait or are with a taker, in their order. */
+  standing(): StoredJob[] {
+    const taken = [...this.takers].flatMap(({ inHand }) => inHand);
+    const returned = this.returned.all();
+    return [...taken, ...returned, ...this.waiting.toArray()].sort((a, b) => a.place - b.place);
   }
 
   append(id: string, body: Buffer): void {

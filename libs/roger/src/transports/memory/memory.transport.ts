@@ -10,6 +10,7 @@ import type {
   OutgoingJob,
   QueueDepth,
   QueueLane,
+  QueueLook,
   Subscription,
   Transport,
   TransportState,
@@ -100,6 +101,10 @@ export class MemoryTransport implements Transport {
 
   depth(address: QueueAddress): Promise<QueueDepth | undefined> {
     return this.promise(() => this.broker.find(address)?.depth());
+  }
+
+  look(address: QueueAddress, count: number): Promise<QueueLook | undefined> {
+    return this.promise(() => this.broker.find(address)?.look(count));
   }
 
   purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number> {

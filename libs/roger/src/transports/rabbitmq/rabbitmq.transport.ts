@@ -15,6 +15,7 @@ import type {
   OutgoingJob,
   QueueDepth,
   QueueLane,
+  QueueLook,
   Subscription,
   Transport,
   TransportState,
@@ -26,6 +27,9 @@ import type { RabbitmqConnectionOptions } from './connection-options';
 import { DelayedPublisher } from './delayed-publisher';
 import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
+import { readJournal } from './journal/journal-reader';
+import { JournalWriter } from './journal/journal-writer';
+import { StandingJobs } from './journal/standing-jobs';
 import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { visitMessages } from './buried-visit';
@@ -56,6 +60,7 @@ export class RabbitmqTransport implements Transport {
   private readonly consuming: BrokerConnection;
   private readonly publisher: Publisher;
   private readonly delays: DelayedPublisher;
+  private readonly journal: JournalWriter | undefined;
   private readonly subscriptions = new Set<RabbitmqSubscription>();
   private isOpen = false;
   private isConsuming = false;
@@ -75,9 +80,16 @@ export class RabbitmqTransport implements Transport {
       log,
       (connection) => this.topology.redeclare(connection),
     );
+    const { names, topology } = this;
+    this.journal =
+      options.journal === undefined
+        ? undefined
+        : new JournalWriter({ names, topology, connection: this.publishing, log });
+    const { journal } = this;
     this.delays = new DelayedPublisher({
-      names: this.names,
-      topology: this.topology,
+      names,
+      topology,
+      journal,
       publisher: this.publisher,
       connection: this.publishing,
       enqueueTimeoutMs: options.enqueueTimeoutMs,
@@ -87,8 +99,9 @@ export class RabbitmqTransport implements Transport {
     this.ledgers = new RabbitmqLedgerTransport({
       connection: options.connection,
       timeoutMs: options.enqueueTimeoutMs,
-      names: this.names,
-      topology: this.topology,
+      names,
+      topology,
+      journal,
       log,
     });
   }
@@ -119,7 +132,8 @@ export class RabbitmqTransport implements Transport {
     this.open();
     const { afterSeconds = 0 } = job;
     if (afterSeconds > 0) return this.delays.publish(job, afterSeconds, whenFull);
-    const message = queuedMessage(this.names, job);
+    const untracked = queuedMessage(this.names, job);
+    const message = this.journal?.tracked(untracked, job, 'normal') ?? untracked;
     return this.publisher.publish(message, whenFull, (error) =>
       this.publishAgain(job, message, error, whenFull),
     );
@@ -143,6 +157,7 @@ export class RabbitmqTransport implements Transport {
       names: this.names,
       topology: this.topology,
       publisher: this.publisher,
+      journal: this.journal,
       isClosed: () => this.publisher.isClosed,
       connection: () => this.consuming.current,
       log: this.log,
@@ -153,6 +168,7 @@ export class RabbitmqTransport implements Transport {
       connection: this.consuming,
       topology: this.topology,
       followUps,
+      journal: this.journal,
       log: this.log,
       onClosed: (closed) => this.subscriptions.delete(closed),
     });
@@ -206,6 +222,28 @@ export class RabbitmqTransport implements Transport {
     if (isThere === undefined) throw new QueueNotFoundError(address.partition, address.queue);
   }
 
+  async look(
+    address: QueueAddress,
+    count: number,
+    countUnsettled: () => Promise<number>,
+  ): Promise<QueueLook | undefined> {
+    if (this.journal === undefined) return undefined;
+    const jobs = new StandingJobs(Date.now(), count);
+    const countExpected = async (): Promise<number> => {
+      const [depth, unsettled] = await Promise.all([this.depth(address), countUnsettled()]);
+      return (depth?.ready ?? 0) + unsettled;
+    };
+    const read = await this.askingOf(address, async () => {
+      await withChannel(this.controlConnection(), (channel) =>
+        channel.checkQueue(this.names.journal(address)),
+      );
+      return readJournal(this.controlConnection(), this.names.journal(address), jobs, countExpected);
+    });
+    if (read === undefined) return undefined;
+    const { expected, isComplete } = read;
+    return { bodies: jobs.first(expected), standing: expected, delayed: jobs.delayed, isComplete };
+  }
+
   async close(timeoutMs: number): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -214,6 +252,7 @@ export class RabbitmqTransport implements Transport {
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
+    if (this.journal !== undefined) await within(leftMs(), this.journal.close());
     await Promise.all([
       this.publishing.close(leftMs()),
       this.consuming.close(leftMs()),
@@ -236,8 +275,11 @@ export class RabbitmqTransport implements Transport {
   ): Promise<number | undefined> {
     const queue = this.names.lane(address, lane);
     return this.asking(address, async (channel) => {
-      if (onRemoving !== undefined) return removeMessages(channel, queue, onRemoving);
+      if (onRemoving !== undefined) {
+        return removeMessages(channel, queue, onRemoving, (message) => this.journal?.left(address, message));
+      }
       const { messageCount } = await channel.purgeQueue(queue);
+      this.journal?.emptied(address, lane);
       return messageCount;
     });
   }
