@@ -33,7 +33,8 @@ async function start(providers: Provider[], more: ModuleMetadata = {}): Promise<
 }
 
 const answer = async (command: string): Promise<unknown[]> => {
-  const { replies } = await testing!.get(ClusterService).call(command);
+  if (testing === undefined) throw new Error('No app is there');
+  const { replies } = await testing.get(ClusterService).call(command);
   return replies.map(({ value }) => value);
 };
 
@@ -170,6 +171,6 @@ test('the decorator is refused where no instance could answer', () => {
     RogerCommand('run')(target, 'run', { value: () => 1 });
   };
   expect(() => {
-    decorate(class {});
+    decorate(Base);
   }).toThrow(InvalidCommandError);
 });

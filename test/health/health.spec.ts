@@ -188,7 +188,7 @@ class Prober implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
 test('a node is ready from its start to the first moment of its end, and live until it is closed', async () => {
   const app = await NestFactory.createApplicationContext(
     {
-      module: class {},
+      module: Prober,
       imports: [RogerModule.forRoot({ partitions: { acme: { default: 1 } } })],
       providers: [Prober],
     },

@@ -34,7 +34,7 @@ export interface ClusterChange {
 }
 
 /** What holds back the jobs of this node. */
-export interface JobIntake {
+interface JobIntake {
   /** Resolves when no job comes any more and what was at hand is given back. */
   untilHeld(): Promise<void>;
 }

@@ -18,7 +18,7 @@ export interface CommandContext {
 export type CommandHandler = (payload: unknown, context: CommandContext) => unknown;
 
 /** So many runs of one command go on at once on a node; further ones are refused. */
-export const MAX_RUNS = 100;
+const MAX_RUNS = 100;
 
 interface Command {
   readonly handler: CommandHandler;
