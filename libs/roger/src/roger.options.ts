@@ -190,8 +190,6 @@ export interface Settings {
   readonly memory: MemoryBroker | undefined;
 }
 
-const MAX_HOST_LENGTH = 100;
-
 /** @throws InvalidOptionsError that names each wrong option, its value and the remedy. */
 export function settingsOf(options: RogerModuleOptions): Settings {
   const problems = problemsOfOptions(options);
@@ -200,7 +198,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     connection: options.connection,
     partitions: options.partitions ?? {},
     mode: options.mode ?? 'worker',
-    nodeName: options.nodeName ?? `${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`,
+    nodeName: nodeNameOf(options),
     namespace: options.namespace,
     retryLevels: options.retryLevels ?? DEFAULT_RETRY_LEVELS,
     retryJitter: options.retryJitter ?? 0,
@@ -228,6 +226,12 @@ function journalOf(journal: boolean | JournalOptions | undefined): JournalLimits
   if (journal === undefined || journal === false) return undefined;
   const { maxAgeSeconds = 7 * 24 * 60 * 60, maxBytes = 256 * 1024 * 1024 } = journal === true ? {} : journal;
   return { maxAgeSeconds, maxBytes };
+}
+
+const MAX_HOST_LENGTH = 100;
+
+function nodeNameOf({ nodeName }: RogerModuleOptions): string {
+  return nodeName ?? `${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`;
 }
 
 /** How long runs may take on these settings. */

@@ -15,7 +15,7 @@ export type RogerIndicatorResult<Key extends string = string> = Record<
  * import { Injectable } from '@nestjs/common';
  * import { RogerHealthIndicator } from 'nestjs-roger';
  *
- * /** To be given to `HealthCheckService.check` of terminus. *\/
+ * // To be given to `HealthCheckService.check` of terminus.
  * \@Injectable()
  * export class Probes {
  *   constructor(private readonly roger: RogerHealthIndicator) {}
