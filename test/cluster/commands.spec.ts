@@ -63,9 +63,7 @@ describe.each(surroundings)('on %s', (_name, surround) => {
       { node: two.id, value: { node: 'two', payload } },
       { node: three.id, value: { node: 'three', payload } },
     ];
-    expect([...replies].sort(byNode)).toEqual(
-      expected.sort((a, b) => (a.node < b.node ? -1 : 1)),
-    );
+    expect([...replies].sort(byNode)).toEqual(expected.sort((a, b) => (a.node < b.node ? -1 : 1)));
     expect({ failures, missing }).toEqual({ failures: [], missing: [] });
     for (const node of [one, two, three]) {
       expect(node.commands.seen.seen).toEqual([{ payload, from: three.id }]);

@@ -1,5 +1,4 @@
 // The options of RogerModule: what they mean, their defaults, and what is refused.
-import { hostname } from 'node:os';
 import { isAbsolute } from 'node:path';
 import type { Problem } from './job/errors';
 import { InvalidOptionsError } from './job/errors';
@@ -37,7 +36,7 @@ export interface RogerModuleOptions {
   mode?: 'producer' | 'worker' | undefined;
   /**
    * What this node is called in `ClusterService.nodes()`, for people: 1 to 128 characters. It need not be unique.
-   * @default the host's name and the process id: `host:4711`
+   * @default none (the host's name and the process id are shown: `host:4711`)
    */
   nodeName?: string | undefined;
   /**
@@ -168,7 +167,7 @@ export interface Settings {
   readonly connection: RabbitmqConnectionOptions | undefined;
   readonly partitions: Readonly<Record<string, PartitionQueues>>;
   readonly mode: 'producer' | 'worker';
-  readonly nodeName: string;
+  readonly nodeName: string | undefined;
   readonly namespace: string | undefined;
   readonly retryLevels: readonly number[];
   readonly retryJitter: number;
@@ -198,7 +197,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     connection: options.connection,
     partitions: options.partitions ?? {},
     mode: options.mode ?? 'worker',
-    nodeName: nodeNameOf(options),
+    nodeName: options.nodeName,
     namespace: options.namespace,
     retryLevels: options.retryLevels ?? DEFAULT_RETRY_LEVELS,
     retryJitter: options.retryJitter ?? 0,
@@ -226,12 +225,6 @@ function journalOf(journal: boolean | JournalOptions | undefined): JournalLimits
   if (journal === undefined || journal === false) return undefined;
   const { maxAgeSeconds = 7 * 24 * 60 * 60, maxBytes = 256 * 1024 * 1024 } = journal === true ? {} : journal;
   return { maxAgeSeconds, maxBytes };
-}
-
-const MAX_HOST_LENGTH = 100;
-
-function nodeNameOf({ nodeName }: RogerModuleOptions): string {
-  return nodeName ?? `${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`;
 }
 
 /** How long runs may take on these settings. */

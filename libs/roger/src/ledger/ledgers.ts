@@ -1,5 +1,6 @@
 // All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
 // Of node:timers, so that mail still comes in a test that fakes the global timers.
+import { hostname } from 'node:os';
 import { setImmediate } from 'node:timers';
 import {
   LedgerFullError,
@@ -28,6 +29,8 @@ import type { StandingListener } from './standing-board';
 import { StandingBoard } from './standing-board';
 import type { StatePersister } from './state-persister';
 
+/** A node's name has 128 characters at most. */
+const MAX_HOST_LENGTH = 100;
 /** After a standing could not be had. */
 const FETCH_AGAIN_MS = 500;
 /** Of a job with a key that no ledger has sent: somebody has moved it by hand. */
@@ -47,7 +50,7 @@ export interface LedgersOptions {
   readonly namespace: string | undefined;
   readonly persister: StatePersister | undefined;
   readonly mode: 'producer' | 'worker';
-  readonly nodeName: string;
+  readonly nodeName: string | undefined;
 }
 
 /** Who has the delivery of a job. */
@@ -129,7 +132,7 @@ export class Ledgers implements Mailbox {
   ) {
     this.presence = new Presence({
       nodeId: transport.nodeId,
-      nodeName: options.nodeName,
+      nodeName: options.nodeName ?? `${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`,
       role: options.mode,
       isReceiving: () => this.isReceiving,
       announce: (mail) => {
