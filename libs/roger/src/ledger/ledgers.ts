@@ -1,6 +1,6 @@
 // All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
-// Of node:timers, so that mail still comes in a test that fakes the global timers.
 import { hostname } from 'node:os';
+// Of node:timers, so that mail still comes in a test that fakes the global timers.
 import { setImmediate } from 'node:timers';
 import {
   LedgerFullError,
