@@ -45,6 +45,7 @@ export {
   LedgerStateError,
   LedgerUnavailableError,
   MalformedJobError,
+  ManagementUnavailableError,
   MisroutedJobError,
   NoJournalError,
   NotAJobClassError,
@@ -107,7 +108,7 @@ export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';
 export type { JournalOptions, RogerModuleOptions } from './roger.options';
-export type { BuriedReason, QueueDepth, TransportState } from './transport';
+export type { BuriedReason, QueueDepth, QueueDetails, TransportState } from './transport';
 export { MemoryBroker } from './transports/memory/memory-broker';
 export type { MemoryBrokerOptions } from './transports/memory/memory-broker';
 export type { BuriedJob } from './transports/memory/stored-job';

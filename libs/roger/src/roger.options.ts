@@ -291,6 +291,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
 
 const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
   uri: problemsOfUri,
+  managementUri: problemsOfManagementUri,
   heartbeatSeconds: wholeNumber(1, 3600, 's'),
   name: shortText,
   tls: (value, path) =>
@@ -410,6 +411,20 @@ function problemsOfUri(value: unknown, path: string): Problem[] {
   const uris: unknown[] = Array.isArray(value) ? value : [value];
   if (uris.length === 0) return [{ path, message: 'is an empty list' }];
   return uris.flatMap((uri) => problemIf(path, problemOfOneUri(uri)));
+}
+
+/** Never shows the URI: it may hold a password. */
+function problemsOfManagementUri(value: unknown, path: string): Problem[] {
+  const isUri = typeof value === 'string' && URL.canParse(value) && /^https?:\/\/./.test(value);
+  return isUri
+    ? []
+    : [
+        {
+          path,
+          message:
+            "must be a URI like 'http://user:password@localhost:15672', with @ : / and % in user name and password percent-encoded",
+        },
+      ];
 }
 
 /** Never shows the URI: it may hold a password. */

@@ -53,6 +53,12 @@ export interface Transport {
   depth(address: QueueAddress): Promise<QueueDepth | undefined>;
 
   /**
+   * What the broker's own statistics say of a queue's normal lane; undefined when it has no such queue.
+   * @throws ManagementUnavailableError
+   */
+  details(address: QueueAddress): Promise<QueueDetails | undefined>;
+
+  /**
    * Finds out which jobs stand in the queue (or are with a worker, and not settled) without touching it: its order, the
    * counts of deliveries and the marks of redelivery stay as they are. To within what comes and goes meanwhile. Undefined
    * where the queue has no journal to tell that from.
@@ -191,6 +197,22 @@ export interface QueueLook {
   readonly delayed: number;
   /** False when there are others before these that the journal doesn't tell of. */
   readonly isComplete: boolean;
+}
+
+/** What the broker's own statistics say of a queue, some seconds old. */
+export interface QueueDetails {
+  /** Waiting to be delivered. */
+  readonly ready: number;
+  /** With consumers, of whatever node. */
+  readonly unsettled: number;
+  readonly consumers: number;
+  /** Of all its messages. */
+  readonly bytes: number;
+  /** What the queue takes of the broker's memory. */
+  readonly memoryBytes: number;
+  readonly publishedPerSecond: number;
+  readonly deliveredPerSecond: number;
+  readonly acknowledgedPerSecond: number;
 }
 
 /** Where the jobs of a queue stand. */

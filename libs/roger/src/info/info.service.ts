@@ -8,7 +8,7 @@ import { problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job
 import type { Ledgers } from '../ledger/ledgers';
 import type { KeyedJobPlace, SurveyReply } from '../ledger/operation';
 import type { JobProgress, ProgressListener, ProgressWatches } from '../reports/progress-watches';
-import type { QueueDepth, Transport, TransportState } from '../transport';
+import type { QueueDepth, QueueDetails, Transport, TransportState } from '../transport';
 
 /** A node that runs the job answers within milliseconds; a process's first question opens its mailbox before. */
 const PROGRESS_TIMEOUT_MS = 2_000;
@@ -82,6 +82,17 @@ export class InfoService {
    */
   queueDepth(partition: string, queue: string): Promise<QueueDepth | undefined> {
     return this.parts.transport.depth({ partition, queue });
+  }
+
+  /**
+   * What the broker's management plugin says of a queue: rates, bytes, and what is with workers. Some seconds old. Needs
+   * `connection.managementUri`; undefined when there is no such queue.
+   * @throws InvalidArgumentError, ManagementUnavailableError
+   */
+  async queueDetails(partition: string, queue: string): Promise<QueueDetails | undefined> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('queue', problemOfQueueName(queue));
+    return this.parts.transport.details({ partition, queue });
   }
 
   /**

@@ -154,6 +154,18 @@ export class NoJournalError extends RogerError {
   }
 }
 
+/** The broker's management plugin was to be asked, and can't be. */
+export class ManagementUnavailableError extends RogerError {
+  readonly code = 'ROGER_MANAGEMENT_UNAVAILABLE';
+  constructor(detail: string, options?: { cause?: unknown }) {
+    super(
+      `The broker's management plugin can not be asked: ${detail}${describeCause(options?.cause)}. ` +
+        `Enable rabbitmq_management and say where it is: connection.managementUri.`,
+      options,
+    );
+  }
+}
+
 /** The broker refused the job because the queue is full (a policy's length limit, or the in-memory bound). */
 export class QueueFullError extends RogerError {
   readonly code = 'ROGER_QUEUE_FULL';

@@ -18,7 +18,7 @@ export class BrokerNames {
   readonly buriedExchange: string;
   /** The queue that tells of such jobs. */
   readonly buriedNotices: string;
-  /** Where jobs go whose delay is over. */
+  /** Where jobs go whose delay, or wait for a retry, is over. */
   readonly homeExchange: string;
   /** The exchange and queue of those of them whose queue is not there. */
   readonly homeless: string;

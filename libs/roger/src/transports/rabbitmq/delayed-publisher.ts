@@ -10,6 +10,7 @@ import {
 import type { OutgoingJob, WhenFull } from '../../transport';
 import type { BrokerConnection } from './broker-connection';
 import type { BrokerNames } from './broker-names';
+import { DelayHeaders } from './delay-headers';
 import { delayedMessage } from './job-messages';
 import type { JournalWriter } from './journal/journal-writer';
 import type { BrokerMessage, Publisher } from './publisher';
@@ -30,6 +31,7 @@ export interface DelayedPublisherParts {
 }
 
 export class DelayedPublisher {
+  private readonly headers = new DelayHeaders();
   /** Of jobs that wait until their levels are there. */
   private bytesWaiting = 0;
   private up: Promise<unknown> | undefined;
@@ -50,7 +52,7 @@ export class DelayedPublisher {
   }
 
   private messageOf(job: OutgoingJob, seconds: number): BrokerMessage {
-    const message = delayedMessage(this.parts.names, job, seconds);
+    const message = delayedMessage(this.parts.names, this.headers, job, seconds);
     return this.parts.journal?.tracked(message, job, 'normal', seconds) ?? message;
   }
 

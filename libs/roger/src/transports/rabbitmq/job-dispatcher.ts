@@ -8,6 +8,7 @@ import type { DispatchedJob, DispatchRoute } from '../../ledger-transport';
 import type { QueueLane } from '../../transport';
 import { DispatchDoubtfulError } from '../../ledger-transport';
 import { makeRoom } from './buried-room';
+import { DelayHeaders } from './delay-headers';
 import { buriedMessage, delayedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { NACKED, RefusedError, UnroutableError } from './publisher';
@@ -40,6 +41,7 @@ interface Dispatch {
 /** What waits goes out in its order, as soon as there is a connection that takes it. */
 export class JobDispatcher {
   private readonly channel: StandingChannel<ConfirmChannel>;
+  private readonly delayHeaders = new DelayHeaders();
   private readonly waiting = new Denque<Dispatch>();
   private readonly inFlight = new Set<Dispatch>();
   private readonly watch: NodeJS.Timeout;
@@ -231,7 +233,12 @@ export class JobDispatcher {
           job.route.afterSeconds,
         );
       case 'delay':
-        return this.tracked(job, delayedMessage(names, job, job.route.seconds), 'normal', job.route.seconds);
+        return this.tracked(
+          job,
+          delayedMessage(names, this.delayHeaders, job, job.route.seconds),
+          'normal',
+          job.route.seconds,
+        );
       case 'bury':
         return buriedMessage(names, job, job.id, job.body, job.route.reason);
     }

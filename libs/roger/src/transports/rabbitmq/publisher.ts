@@ -31,7 +31,7 @@ export interface BrokerMessage {
   readonly messageId: string;
   readonly appId: string;
   readonly contentType: string;
-  readonly headers?: Record<string, string | number | boolean>;
+  readonly headers?: Readonly<Record<string, string | number | boolean>>;
   readonly correlationId?: string;
   readonly body: Buffer;
   /** Called once, when the broker has confirmed that it has the message. */

@@ -2,6 +2,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import {
   BrokerRefusedError,
+  ManagementUnavailableError,
   NotConnectedError,
   QueueFullError,
   QueueNotFoundError,
@@ -14,6 +15,7 @@ import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueDetails,
   QueueLane,
   QueueLook,
   Subscription,
@@ -34,6 +36,7 @@ import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { visitMessages } from './buried-visit';
 import { removeMessages } from './queue-removal';
+import { ManagementApi } from './management-api';
 import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
 import { within } from './time-limit';
@@ -61,6 +64,7 @@ export class RabbitmqTransport implements Transport {
   private readonly publisher: Publisher;
   private readonly delays: DelayedPublisher;
   private readonly journal: JournalWriter | undefined;
+  private readonly management: ManagementApi | undefined;
   private readonly subscriptions = new Set<RabbitmqSubscription>();
   private isOpen = false;
   private isConsuming = false;
@@ -86,6 +90,11 @@ export class RabbitmqTransport implements Transport {
         ? undefined
         : new JournalWriter({ names, topology, connection: this.publishing, log });
     const { journal } = this;
+    const { managementUri } = options.connection;
+    this.management =
+      managementUri === undefined
+        ? undefined
+        : new ManagementApi(managementUri, vhostOf(options.connection.uri));
     this.delays = new DelayedPublisher({
       names,
       topology,
@@ -222,6 +231,11 @@ export class RabbitmqTransport implements Transport {
     if (isThere === undefined) throw new QueueNotFoundError(address.partition, address.queue);
   }
 
+  async details(address: QueueAddress): Promise<QueueDetails | undefined> {
+    if (this.management === undefined) throw new ManagementUnavailableError('nobody has said where it is');
+    return this.management.queue(this.names.queue(address));
+  }
+
   async look(
     address: QueueAddress,
     count: number,
@@ -348,6 +362,12 @@ export class RabbitmqTransport implements Transport {
     }
     return connection;
   }
+}
+
+function vhostOf(uri: string | readonly string[]): string {
+  const [first = ''] = typeof uri === 'string' ? [uri] : uri;
+  const { pathname } = new URL(first);
+  return pathname === '' ? '/' : decodeURIComponent(pathname.slice(1));
 }
 
 /** What fails without a word of the broker's has lost its connection on the way. @throws NotConnectedError */

@@ -241,7 +241,9 @@ export class Topology {
     const name = this.names.retryLevel(seconds);
     await withChannel(connection, async (channel) => {
       await this.declareJobsExchange(channel);
-      await declareQuorumQueue(channel, name, this.passingOnArguments(seconds, this.names.jobsExchange));
+      await this.declareHomeless(channel);
+      await this.declareHomeExchange(channel);
+      await declareQuorumQueue(channel, name, this.passingOnArguments(seconds, this.names.homeExchange));
       // An exchange before the queue lets a message keep the routing key that leads it home when its time is over.
       await declareExchange(channel, name, 'fanout');
       await channel.bindQueue(name, name, '');
@@ -295,7 +297,7 @@ export class Topology {
     await naming(`the binding of exchange ${next}`, channel.bindExchange(next, name, '', when(false)));
   }
 
-  /** Where each queue has its delayed jobs from: apart from the jobs exchange, for it sends on what it can't route. */
+  /** Where each queue has its due jobs from, delayed or to be retried: apart from the jobs exchange, for it sends on what it can't route. */
   private declareHomeExchange(channel: Channel): Promise<void> {
     return declareExchange(channel, this.names.homeExchange, 'direct', this.names.homeless);
   }
