@@ -2,10 +2,16 @@
 import type { DynamicModule, Provider } from '@nestjs/common';
 import { ConfigurableModuleBuilder, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { Activity } from './cluster/activity';
+import { ClusterService } from './cluster/cluster.service';
+import { CommandAnswers } from './cluster/command-answers';
+import { CommandCalls } from './cluster/command-calls';
 import { CronService } from './cron/cron.service';
 import { declaredJobs } from './cron/declared-jobs';
 import { Ticker } from './cron/ticker';
 import { JobQueue } from './enqueue/job-queue';
+import { RogerHealth } from './health/roger-health';
+import { RogerHealthIndicator } from './health/roger-health.indicator';
 import { InfoService } from './info/info.service';
 import { NodeInfoService } from './info/node-info.service';
 import type { Class } from './job/job-definition';
@@ -103,6 +109,9 @@ class Parts {
   readonly info: InfoService;
   readonly nodeInfo: NodeInfoService;
   readonly crons: CronService;
+  readonly cluster: ClusterService;
+  readonly health: RogerHealth;
+  readonly healthIndicator: RogerHealthIndicator;
   readonly lifecycle: Lifecycle;
 
   constructor(
@@ -179,13 +188,34 @@ class Parts {
       transport,
       configured: partitions,
     });
+    const activity = new Activity((isActive) => {
+      ledgers.presence.setActive(isActive);
+      // What ends drains its lanes, and may let them have what is at hand until then.
+      if (!activity.isEnding) this.partitions.setActive(isActive);
+    });
+    const calls = new CommandCalls(ledgers, maxJobBytes);
+    const answers = new CommandAnswers(ledgers, maxJobBytes, log);
+    this.cluster = new ClusterService({
+      mail: ledgers,
+      calls,
+      answers,
+      activity,
+      transport,
+      intake: this.partitions,
+      log,
+    });
+    this.health = new RogerHealth({ activity, transport, ledgers, partitions: this.partitions });
+    this.healthIndicator = new RogerHealthIndicator(this.health);
     this.lifecycle = new Lifecycle({
       explorer: new Explorer(nest.discovery, invoker, instance, known, threads),
       registry,
       callbacks,
       transport,
       ledgers,
-      reports: [progress, watches, replies, awaited],
+      activity,
+      commands: answers,
+      needsShutdown: settings.connection !== undefined,
+      closing: [progress, watches, replies, awaited, calls, this.health],
       partitions: this.partitions,
       readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
       ticker: new Ticker(ledgers.schedules, log),
@@ -228,6 +258,9 @@ const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) 
   { service: CronService, of: (parts) => parts.crons },
   { service: InfoService, of: (parts) => parts.info },
   { service: NodeInfoService, of: (parts) => parts.nodeInfo },
+  { service: ClusterService, of: (parts) => parts.cluster },
+  { service: RogerHealth, of: (parts) => parts.health },
+  { service: RogerHealthIndicator, of: (parts) => parts.healthIndicator },
 ];
 
 /** Adds the services of one instance, each exported under its token. */

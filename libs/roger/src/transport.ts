@@ -183,6 +183,11 @@ export interface BuriedMessage {
 export interface Subscription {
   /** At most this many unsettled deliveries, as soon as the broker knows; 0: none. The unsettled ones stay ours and count. */
   setPrefetch(prefetch: number): void;
+  /**
+   * Resolves when the broker has the last prefetch, and knows what was handed back until then; while nothing can be taken,
+   * or when the broker doesn't answer, soon. Never rejects.
+   */
+  applied(): Promise<void>;
   /** Takes no more jobs. Resolves when none can come any more (or the broker doesn't answer); settlements still go through. */
   stop(): Promise<void>;
   /** Stops, waits until the settlements made so far have reached the broker, and gives back what is unsettled. Never rejects. */
