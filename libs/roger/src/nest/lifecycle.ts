@@ -21,6 +21,7 @@ import { warningsOf } from '../worker/run-limits';
 import type { RunLimits } from '../worker/run-limits';
 import type { Explorer } from './explorer';
 import type { InstanceName } from './instances';
+import { SecondSignal } from './second-signal';
 import { watchForForgottenHooks } from './shutdown-hooks';
 import { jobThread } from './threads/job-thread';
 import type { JobThreads } from './threads/job-threads';
@@ -29,6 +30,8 @@ import type { JobThreads } from './threads/job-threads';
 const CLOSE_TIMEOUT_MS = 3_000;
 /** How long answers of ledgers and the leaving of them may take. */
 const LEAVE_TIMEOUT_MS = 1_000;
+/** How long jobs may take to notice their signal after a second request to end, and each farewell after that. */
+const HURRIED_MS = 200;
 
 export interface LifecycleParts {
   readonly explorer: Explorer;
@@ -67,9 +70,15 @@ export class Lifecycle
 {
   private declaredJobs: readonly DeclaredSchedule[] = [];
   private callOffHookWatch: () => void = () => undefined;
+  private readonly secondSignal: SecondSignal;
+  private stopped: Promise<void> | undefined;
+  private closed: Promise<void> | undefined;
 
   constructor(private readonly parts: LifecycleParts) {
     this.standOutermost();
+    this.secondSignal = new SecondSignal(parts.log, () => {
+      void parts.partitions.drainAll(0, HURRIED_MS);
+    });
   }
 
   async onModuleInit(): Promise<void> {
@@ -112,11 +121,21 @@ export class Lifecycle
     if (partitions.ids.length > 0) ticker.start(partitions.ids, this.declaredJobs);
   }
 
-  /** Resolves when no job of this instance runs any more. */
-  async onModuleDestroy(): Promise<void> {
+  /** Resolves when no job of this instance runs any more. Nest calls it again when a signal comes during `app.close()`. */
+  onModuleDestroy(): Promise<void> {
+    if (this.stopped !== undefined) this.secondSignal.wasFirst();
+    return (this.stopped ??= this.stop());
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return (this.closed ??= this.close());
+  }
+
+  private async stop(): Promise<void> {
     // First, and before anything is waited for: probes and other nodes are to know.
     this.parts.activity.enter('stopping');
     this.callOffHookWatch();
+    if (jobThread() === undefined) this.secondSignal.watch();
     this.parts.ticker.stop();
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
     await this.parts.threads?.stop();
@@ -124,11 +143,12 @@ export class Lifecycle
     this.parts.commands.close();
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  private async close(): Promise<void> {
     const { ledgers, closing, transport, activity } = this.parts;
     for (const part of closing) part.close();
-    await ledgers.close(LEAVE_TIMEOUT_MS);
-    await transport.close(CLOSE_TIMEOUT_MS);
+    await ledgers.close(this.secondSignal.hasCome ? HURRIED_MS : LEAVE_TIMEOUT_MS);
+    await transport.close(this.secondSignal.hasCome ? HURRIED_MS : CLOSE_TIMEOUT_MS);
+    this.secondSignal.ignore();
     activity.enter('stopped');
   }
 

@@ -71,7 +71,7 @@ export class Lane implements IntakeOwner, RunObserver {
   private lastBegunAt = 0;
   private stallTimer: NodeJS.Timeout | undefined;
   private pauseTimer: NodeJS.Timeout | undefined;
-  private onIdle: (() => void) | undefined;
+  private readonly untilIdle = new Set<() => void>();
   private leftBehind = 0;
 
   constructor(
@@ -260,9 +260,10 @@ export class Lane implements IntakeOwner, RunObserver {
 
   /**
    * Takes no more jobs, gives back those not begun, and lets the running ones end; those that don't within the time
-   * are aborted and given back.
+   * are aborted and given back. Safe to repeat, with less time: then it is over for all who wait.
+   * @param graceMs how long those that were aborted may take to notice, and to be settled
    */
-  async drain(timeoutMs: number): Promise<void> {
+  async drain(timeoutMs: number, graceMs = this.abortGraceMs + SETTLE_MS): Promise<void> {
     this.isDraining = true;
     clearTimeout(this.stallTimer);
     clearTimeout(this.pauseTimer);
@@ -272,12 +273,13 @@ export class Lane implements IntakeOwner, RunObserver {
       const reason = new ShutdownError(timeoutMs);
       // Who still asks its ledger whether it may run gives up, too; who settles goes on as long as there is time.
       for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
-      await this.idleWithin(this.abortGraceMs + SETTLE_MS);
+      await this.idleWithin(graceMs);
     }
     await Promise.all(this.intakes.map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
     const reason = new DeliveryLostError('the node has shut down');
     for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
+    for (const resolve of this.untilIdle) resolve();
   }
 
   private take(lane: QueueLane): void {
@@ -300,7 +302,7 @@ export class Lane implements IntakeOwner, RunObserver {
     const hadWorker = this.running.delete(run);
     this.asking.delete(run);
     if (run.wasLost()) this.adjustPrefetch();
-    if (this.isIdle) this.onIdle?.();
+    if (this.isIdle) for (const resolve of this.untilIdle) resolve();
     if (hadWorker && this.mayBegin) this.beginNext();
   }
 
@@ -370,15 +372,18 @@ export class Lane implements IntakeOwner, RunObserver {
   private async idleWithin(timeoutMs: number): Promise<boolean> {
     if (this.isIdle) return true;
     let timer: NodeJS.Timeout | undefined;
+    let onIdle: (() => void) | undefined;
     const isIdle = await new Promise<boolean>((resolve) => {
-      this.onIdle = () => {
+      onIdle = () => {
         resolve(true);
       };
+      this.untilIdle.add(onIdle);
       timer = setTimeout(() => {
         resolve(false);
       }, timeoutMs);
     });
     clearTimeout(timer);
+    if (onIdle !== undefined) this.untilIdle.delete(onIdle);
     return isIdle;
   }
 }

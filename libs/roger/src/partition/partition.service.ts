@@ -163,9 +163,9 @@ export class PartitionService implements LedgersListener, RunningHere {
     await Promise.all(this.lanes.map((lane) => lane.untilHeld()));
   }
 
-  /** @internal */
-  async drainAll(timeoutMs: number): Promise<void> {
-    await Promise.all([...this.partitions.values()].map((partition) => partition.drain(timeoutMs)));
+  /** Safe to repeat, with less time. @internal */
+  async drainAll(timeoutMs: number, graceMs?: number): Promise<void> {
+    await Promise.all([...this.partitions.values()].map((partition) => partition.drain(timeoutMs, graceMs)));
     this.partitions.clear();
   }
 

@@ -60,7 +60,7 @@ export class Partition {
     for (const lane of this.lanes.values()) lane.start(holds);
   }
 
-  async drain(timeoutMs: number): Promise<void> {
-    await Promise.all([...this.lanes.values()].map((lane) => lane.drain(timeoutMs)));
+  async drain(timeoutMs: number, graceMs?: number): Promise<void> {
+    await Promise.all([...this.lanes.values()].map((lane) => lane.drain(timeoutMs, graceMs)));
   }
 }
