@@ -82,7 +82,8 @@ export class Lifecycle
   }
 
   async onModuleInit(): Promise<void> {
-    const { explorer, registry, callbacks, transport, threads, isWorker, readDeclaredJobs } = this.parts;
+    const { explorer, registry, callbacks, transport, threads, isWorker, activity, readDeclaredJobs } =
+      this.parts;
     explorer.registerJobs(registry);
     const thread = jobThread();
     if (thread !== undefined) {
@@ -98,15 +99,19 @@ export class Lifecycle
       this.parts.log.warn(warning);
     }
     // Before anything is connected: a module that doesn't boot there stops the start.
-    if (isWorker && registry.runnableDefinitions.some(({ isolation }) => isolation === 'thread')) {
+    if (
+      isWorker &&
+      !activity.isEnding &&
+      registry.runnableDefinitions.some(({ isolation }) => isolation === 'thread')
+    ) {
       await threads?.start();
     }
-    transport.open();
+    // An HTTP app that is told to end while it starts is stopped by Nest at once, and its start goes on beside that.
+    if (!activity.isEnding) transport.open();
   }
 
   onApplicationBootstrap(): void {
     const { isWorker, partitions, ticker, activity, commands, ledgers, log } = this.parts;
-    // Told to end while it starts: Nest lets the start come to its end first, or not.
     if (jobThread() !== undefined || activity.isEnding) return;
     activity.enter('running');
     // Whoever is to be called has to be there.
