@@ -62,7 +62,7 @@ export class Deploy {
     const { partition, trace, tracePath, brokerUri, roger } = this.options;
     const queues = Object.fromEntries(QUEUES.map((queue) => [queue, MAX_WORKERS]));
     return KeyedNode.start({
-      node: `${role}.${++this.count}`,
+      node: `${role}.${++this.count}${build === undefined ? '' : `.${build}`}`,
       partition,
       trace: tracePath,
       observed: trace,

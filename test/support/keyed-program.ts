@@ -87,8 +87,12 @@ class Keyed implements JobHandler<KeyedArgs> {
   }
 }
 
-/** Without keys, whatever its args say. */
-@RogerJob({ name: 'novel', retryable: { levels: [1, 1, 1] } })
+/** Without an execution key, whatever its args say: who is handed on loses its place in the line. */
+@RogerJob({
+  name: 'novel',
+  queueKey: (args: KeyedArgs) => args.queueKey,
+  retryable: { levels: [1, 1, 1] },
+})
 class Novel extends Keyed {}
 
 @Module({
