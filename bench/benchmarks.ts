@@ -1,5 +1,6 @@
 // The benchmarks by name, in the order in which they run.
 import type { Benchmark } from './benchmark';
+import { cluster } from './cluster';
 import { cost } from './cost';
 import { enqueue } from './enqueue';
 import { keys } from './keys';
@@ -13,6 +14,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   process: work,
   keys,
   time,
+  cluster,
   latency,
   memory,
   cost,

@@ -452,7 +452,7 @@ describe('the start', () => {
   });
 
   test('is refused with a typed error when an option is wrong', async () => {
-    const wrong = { partitions: { acme: { default: 0 } }, mod: 'worker' } as RogerModuleOptions;
+    const wrong = { partitions: { acme: { default: -1 } }, mod: 'worker' } as RogerModuleOptions;
     await expect(start({ imports: [RogerModule.forRoot(wrong)] })).rejects.toThrow(InvalidOptionsError);
     await expect(start({ imports: [RogerModule.forRootAsync({ useFactory: () => wrong })] })).rejects.toThrow(
       /partitions\.acme\.default: must be a whole number.*"mod": unknown option; did you mean "mode"/,

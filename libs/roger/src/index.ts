@@ -21,6 +21,7 @@ export {
   BrokerBlockedError,
   BrokerRefusedError,
   BrokerUnavailableError,
+  CannotServeError,
   CommandFailedError,
   CommandRefusedError,
   DeliveryLostError,
@@ -100,9 +101,12 @@ export type { ThreadOptions, ThreadResourceLimits } from './nest/threads/thread-
 export { GlobalStateService } from './partition/global-state.service';
 export type { CancelResult, PauseResult } from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';
-export type { PartitionQueues, QueueOptions } from './partition/partition';
+export type { PartitionsFactory, PartitionsProvider } from './nest/partition-source-option';
+export type { PartitionState } from './partition/partition';
+export type { PartitionChange, PartitionSource } from './partition/partition-source';
 export { PartitionService } from './partition/partition.service';
-export type { LaneStatus } from './partition/partition.service';
+export type { LaneStatus, StopOptions } from './partition/partition.service';
+export type { PartitionQueues, PartitionQueuesById, QueueOptions } from './partition/queue-options';
 export type { FinishedOptions } from './reports/awaited-jobs';
 export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';

@@ -29,10 +29,13 @@ import { InstanceMark, instancesOf } from './nest/instances';
 import { jobLog } from './nest/job-log';
 import { Lifecycle } from './nest/lifecycle';
 import { BuriedJobs } from './partition/buried-jobs.service';
+import type { PartitionSourceOption } from './nest/partition-source-option';
+import { isSourceOption, sourceOf } from './nest/partition-source-option';
 import { jobThread } from './nest/threads/job-thread';
 import { JobThreads } from './nest/threads/job-threads';
 import { GlobalStateService } from './partition/global-state.service';
-import { levelsOfQueues, retryLevelsOfQueue } from './partition/partition';
+import { PartitionCatalogue } from './partition/partition-catalogue';
+import { PartitionFeed } from './partition/partition-feed';
 import { PartitionService } from './partition/partition.service';
 import { AwaitedJobs } from './reports/awaited-jobs';
 import { OutcomeReplies } from './reports/outcome-replies';
@@ -123,7 +126,9 @@ class Parts {
     const transport = transportOf(settings, log);
     const registry = new JobRegistry(instance);
     const callbacks = new CallbackChain(log);
-    const { retryLevels, retryJitter, maxJobBytes, partitions, mode, shutdownTimeoutMs } = settings;
+    const { retryLevels, retryJitter, maxJobBytes, mode, shutdownTimeoutMs } = settings;
+    const source = isSourceOption(settings.partitions) ? settings.partitions : undefined;
+    const catalogue = new PartitionCatalogue(isSourceOption(settings.partitions) ? {} : settings.partitions);
     const limits = limitsOf(settings);
     const decode = (body: Buffer): Job => decodeJob(body, maxJobBytes);
     const ledgers = new Ledgers(
@@ -144,7 +149,7 @@ class Parts {
       registry,
       callbacks,
       ledgers,
-      retryLevelsOf: (address) => retryLevelsOfQueue(partitions, address) ?? retryLevels,
+      retryLevelsOf: (address) => catalogue.retryLevelsOf(address) ?? retryLevels,
       retryJitter,
       limits,
       maxJobBytes,
@@ -159,10 +164,14 @@ class Parts {
       transport,
       ledgers,
       awaited,
-      configured: partitions,
+      configured: catalogue,
       maxJobBytes,
     });
-    this.partitions = new PartitionService(partitions, transport, worker, ledgers, log, limits.abortGraceMs);
+    this.partitions = new PartitionService({
+      ...{ catalogue, transport, worker, ledgers, log, shutdownTimeoutMs },
+      abortGraceMs: limits.abortGraceMs,
+      whyNone: whyNoPartitions(mode),
+    });
     progress.lookInto(this.partitions);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
@@ -175,7 +184,7 @@ class Parts {
           ...LADDER,
           ...retryLevels,
           ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
-          ...levelsOfQueues(partitions),
+          ...catalogue.retryLevels,
         ]),
       decode,
       inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),
@@ -186,7 +195,7 @@ class Parts {
       ...recurring,
       schedules: ledgers.schedules,
       transport,
-      configured: partitions,
+      configured: catalogue,
     });
     const activity = new Activity((isActive) => {
       ledgers.presence.setActive(isActive);
@@ -217,7 +226,9 @@ class Parts {
       needsShutdown: settings.connection !== undefined,
       closing: [progress, watches, replies, awaited, calls, this.health],
       partitions: this.partitions,
-      readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
+      readDeclaredJobs: (partitions) => declaredJobs(recurring, registry.runnableDefinitions, partitions),
+      configured: catalogue,
+      partitionFeed: feedOf(source, nest.moduleRef, this.partitions, log),
       ticker: new Ticker(ledgers.schedules, log),
       isWorker: mode === 'worker',
       instance,
@@ -243,6 +254,21 @@ function transportOf(settings: Settings, log: Logger): RabbitmqTransport | Memor
   if (jobThread() !== undefined) void transport.close();
   else log.warn('No connection is configured: jobs stay in the memory of this process and end with it');
   return transport;
+}
+
+function whyNoPartitions(mode: Settings['mode']): string | undefined {
+  if (jobThread() !== undefined) return "this is a job's thread";
+  return mode === 'producer' ? "this process only enqueues (mode: 'producer')" : undefined;
+}
+
+function feedOf(
+  option: PartitionSourceOption | undefined,
+  moduleRef: ModuleRef,
+  partitions: PartitionService,
+  log: Logger,
+): PartitionFeed | undefined {
+  if (option === undefined) return undefined;
+  return new PartitionFeed(() => sourceOf(option, moduleRef), partitions, log);
 }
 
 function threadsOf(settings: Settings, instance: InstanceName, log: Logger): JobThreads | undefined {

@@ -234,8 +234,7 @@ describe('options that are refused', () => {
       'partitions.a.q.maxWorkers',
       'is missing',
     ],
-    ['maxWorkers -1', { partitions: { a: { q: -1 } } }, 'partitions.a.q', 'from 1 to 65000, not -1'],
-    ['maxWorkers 0', { partitions: { a: { q: 0 } } }, 'partitions.a.q', 'from 1 to 65000, not 0'],
+    ['maxWorkers -1', { partitions: { a: { q: -1 } } }, 'partitions.a.q', 'from 0 to 65000, not -1'],
     ['maxWorkers 1.5', { partitions: { a: { q: 1.5 } } }, 'partitions.a.q', 'not 1.5'],
     [
       "maxWorkers '5'",
@@ -318,7 +317,7 @@ describe('options that are refused', () => {
       problemsOf({
         conection: {},
         connection: { uri: 'http://h', heartbeatSeconds: 0, pasword: 'x' },
-        partitions: { 'a b': { q: 1 }, acme: { q: 0, mail: { maxWorkers: '1' } }, empty: {} },
+        partitions: { 'a b': { q: 1 }, acme: { q: -1, mail: { maxWorkers: '1' } }, empty: {} },
         mode: 'x',
         shutdownTimeoutMs: -1,
       }).map(({ path }) => path),

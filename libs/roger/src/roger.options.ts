@@ -3,13 +3,17 @@ import { isAbsolute } from 'node:path';
 import type { Problem } from './job/errors';
 import { InvalidOptionsError } from './job/errors';
 import { problemOfExecutionTime } from './job/execution-time';
-import { describe, problemOfPartitionId, problemOfQueueName } from './job/names';
-import { nearest } from './job/nearest';
+import { describe } from './job/names';
+import type { Check } from './job/option-checks';
+import { isRecord, problemIf, problemsOfFields, wholeNumber } from './job/option-checks';
 import { DEFAULT_RETRY_LEVELS, problemOfRetryLevels } from './job/retry-levels';
 import { RabbitStatePersister } from './ledger/rabbit-state-persister';
 import type { StatePersister } from './ledger/state-persister';
 import type { ThreadOptions } from './nest/threads/thread-options';
-import type { PartitionQueues, QueueOptions } from './partition/partition';
+import type { PartitionSourceOption } from './nest/partition-source-option';
+import { isSourceOption, problemsOfSource } from './nest/partition-source-option';
+import type { PartitionQueuesById } from './partition/queue-options';
+import { problemsOfPartitions } from './partition/queue-options';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
 import type { JournalLimits } from './transports/rabbitmq/topology';
@@ -26,9 +30,11 @@ export interface RogerModuleOptions {
   /**
    * The partitions (tenants) of this node, their queues, and how many jobs of each run at once here:
    * `{ acme: { default: 10, mail: { maxWorkers: 5 } } }`. Partition ids: `A-Z a-z 0-9 _ -`; queue names: `a-z 0-9 _`.
+   * Or where to learn of them: `{ useFactory, inject }`, or `{ useExisting: Tenants }`, a provider that is a
+   * {@link PartitionSource} and may tell of changes. More come and go by `PartitionService.start` and `stop`.
    * @default none
    */
-  partitions?: Readonly<Record<string, PartitionQueues>> | undefined;
+  partitions?: PartitionQueuesById | PartitionSourceOption | undefined;
   /**
    * `'worker'` enqueues and runs jobs; `'producer'` only enqueues.
    * @default 'worker'
@@ -165,7 +171,7 @@ export interface JournalOptions {
 /** The options with their defaults. */
 export interface Settings {
   readonly connection: RabbitmqConnectionOptions | undefined;
-  readonly partitions: Readonly<Record<string, PartitionQueues>>;
+  readonly partitions: PartitionQueuesById | PartitionSourceOption;
   readonly mode: 'producer' | 'worker';
   readonly nodeName: string | undefined;
   readonly namespace: string | undefined;
@@ -239,16 +245,14 @@ export function limitsOf(settings: Settings): RunLimits {
   };
 }
 
-type Check = (value: unknown, path: string) => Problem[];
-
 /** Node fires a timer of 2^31 ms or more after 1 ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-const MAX_WORKERS = 65_000;
 const GIB = 1024 ** 3;
 
 const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   connection: problemsOfConnection,
-  partitions: problemsOfPartitions,
+  partitions: (value, path) =>
+    isSourceOption(value) ? problemsOfSource(value, path) : problemsOfPartitions(value, path),
   mode: (value, path) =>
     value === 'producer' || value === 'worker'
       ? []
@@ -382,18 +386,6 @@ function problemsOfOptions(options: unknown): Problem[] {
   return problems;
 }
 
-/** Checks the fields that are there; a field that is undefined counts as left out. */
-function problemsOfFields(value: object, checks: Readonly<Record<string, Check>>, parent: string): Problem[] {
-  const known = Object.keys(checks);
-  return Object.entries(value).flatMap(([key, field]: [string, unknown]) => {
-    const path = parent === '' ? key : `${parent}.${key}`;
-    if (!Object.hasOwn(checks, key)) {
-      return [{ path: describe(path), message: `unknown option${nearest(key, known)}` }];
-    }
-    return field === undefined ? [] : (checks[key]?.(field, path) ?? []);
-  });
-}
-
 function problemsOfConnection(value: unknown, path: string): Problem[] {
   if (!isRecord(value)) {
     return [
@@ -452,70 +444,13 @@ function problemOfOneUri(uri: unknown): string | undefined {
   return isDecodable ? undefined : 'has a % that begins no percent-encoding; write % as %25';
 }
 
-function problemsOfPartitions(value: unknown, path: string): Problem[] {
-  if (!isRecord(value)) {
-    return [{ path, message: `must be an object like { acme: { default: 10 } }, not ${describe(value)}` }];
-  }
-  return Object.entries(value).flatMap(([id, queues]: [string, unknown]) => {
-    const problem =
-      problemOfPartitionId(id) ?? (id === '__proto__' ? `${describe(id)} is reserved` : undefined);
-    return problem === undefined ? problemsOfQueues(queues, `${path}.${id}`) : [{ path, message: problem }];
-  });
-}
-
-function problemsOfQueues(value: unknown, path: string): Problem[] {
-  if (!isRecord(value)) {
-    return [{ path, message: `must be an object like { default: 10 }, not ${describe(value)}` }];
-  }
-  const queues = Object.entries(value);
-  if (queues.length === 0) return [{ path, message: 'has no queue; say for example { default: 10 }' }];
-  return queues.flatMap(([queue, options]: [string, unknown]) => {
-    const problem = problemOfQueueName(queue);
-    return problem === undefined
-      ? problemsOfQueue(options, `${path}.${queue}`)
-      : [{ path, message: problem }];
-  });
-}
-
-function problemsOfQueue(value: unknown, path: string): Problem[] {
-  const maxWorkers = wholeNumber(1, MAX_WORKERS, 'workers');
-  if (typeof value !== 'object' || value === null) return maxWorkers(value, path);
-  const checks: Record<keyof QueueOptions, Check> = { maxWorkers, retryLevels: CHECKS.retryLevels };
-  const problems = problemsOfFields(value, checks, path);
-  if ((value as { maxWorkers?: unknown }).maxWorkers === undefined) {
-    problems.push({ path: `${path}.maxWorkers`, message: 'is missing' });
-  }
-  return problems;
-}
-
-/** What can hold options by name: no list, no Map. */
-function isRecord(value: unknown): value is object {
-  return Object.prototype.toString.call(value) === '[object Object]';
-}
-
 /** For what may hold a secret, such as a URI in the wrong place. */
 function describeKind(value: unknown): string {
   return typeof value === 'string' ? 'a text' : describe(value);
-}
-
-function wholeNumber(min: number, max: number, unit: string): Check {
-  return (value, path) =>
-    Number.isInteger(value) && (value as number) >= min && (value as number) <= max
-      ? []
-      : [
-          {
-            path,
-            message: `must be a whole number of ${unit} from ${min} to ${max}, not ${describe(value)}`,
-          },
-        ];
 }
 
 function shortText(value: unknown, path: string): Problem[] {
   return typeof value === 'string' && value.length > 0 && value.length <= 128
     ? []
     : [{ path, message: `must be a text of 1 to 128 characters, not ${describe(value)}` }];
-}
-
-function problemIf(path: string, message: string | undefined): Problem[] {
-  return message === undefined ? [] : [{ path, message }];
 }

@@ -181,6 +181,8 @@ export interface BuriedMessage {
 
 /** A standing order for the jobs of one queue. */
 export interface Subscription {
+  /** How many consumers of it the broker knows now: none while nothing is taken. */
+  readonly consumerCount: number;
   /** At most this many unsettled deliveries, as soon as the broker knows; 0: none. The unsettled ones stay ours and count. */
   setPrefetch(prefetch: number): void;
   /**

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { checkArgument } from '../job/check-argument';
 import { QueueNotFoundError } from '../job/errors';
+import type { ConfiguredQueues } from '../enqueue/known-queues';
 import type { JobArgs, JobClass } from '../job/job-definition';
 import type { QueueAddress } from '../job/names';
 import { problemOfPartitionId, problemOfQueueName } from '../job/names';
@@ -49,8 +50,8 @@ export type RunNowResult =
 export interface CronServiceParts extends RecurringJobParts {
   readonly schedules: Ledgers['schedules'];
   readonly transport: Pick<Transport, 'depth'>;
-  /** The queues that this app's options name, by partition. */
-  readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** What this app is meant to have. */
+  readonly configured: Pick<ConfiguredQueues, 'has'>;
 }
 
 const OPTION_NAMES: Record<keyof ScheduleOptions, true> = {
@@ -167,7 +168,7 @@ export class CronService {
   private async refuseUnknownQueue({ partition, queue }: QueueAddress): Promise<void> {
     const { configured, transport } = this.parts;
     // A worker of this app makes it.
-    if (Object.hasOwn(configured, partition) && Object.hasOwn(configured[partition] ?? {}, queue)) return;
+    if (configured.has({ partition, queue })) return;
     if ((await transport.depth({ partition, queue })) === undefined) {
       throw new QueueNotFoundError(partition, queue);
     }

@@ -54,7 +54,7 @@ describe('a ticker', () => {
   const pass = (ms: number): Promise<void> => jest.advanceTimersByTimeAsync(ms);
 
   function start(...schedules: ScheduleRow[]): void {
-    ticker.start(['p'], []);
+    ticker.serve('p');
     ticker.onSchedules(0, told(schedules));
   }
 
@@ -174,7 +174,7 @@ describe('a ticker', () => {
   it('declares what its code does, and again when the ledger has lost its past', async () => {
     const declared = { ...row({ name: 'd', source: 'definition' }), queue: 'q', body: Buffer.from('{}') };
     ledger.failure = new Error('nobody there');
-    ticker.start(['p'], [declared]);
+    ticker.serve('p', [declared]);
     ticker.onSchedules(0, told([row({ name: 'd', source: 'definition', expression: '@hourly' })]));
     await pass(0);
     ledger.failure = undefined;
@@ -192,7 +192,7 @@ describe('a ticker', () => {
 
   it('does not declare again what was unscheduled by hand', async () => {
     const declared = { ...row({ name: 'd', source: 'definition' }), queue: 'q', body: Buffer.from('{}') };
-    ticker.start(['p'], [declared]);
+    ticker.serve('p', [declared]);
     await pass(0);
     ticker.onSchedules(0, told([row({ name: 'd', source: 'definition' })]));
     ticker.onSchedules(0, told([]));

@@ -27,7 +27,7 @@ interface Watched {
 /** The schedules of one ledger, as it last told of them. */
 interface OfLedger {
   readonly state: string;
-  readonly watched: ReadonlyMap<string, Watched>;
+  readonly watched: Map<string, Watched>;
   /** By how much this node's clock is ahead of the keeper's, as far as that has shown. */
   aheadMs: number;
 }
@@ -35,6 +35,8 @@ interface OfLedger {
 export class Ticker implements SchedulesListener {
   private readonly ledgers = new Map<number, OfLedger>();
   private readonly partitions = new Set<string>();
+  /** Those that this node has begun to serve, and not heard of the schedules of. */
+  private readonly beginning = new Set<string>();
   /** What code declares, by partition and name. */
   private readonly declared = new Map<string, DeclaredSchedule>();
   /** How many declarations a ledger has not answered yet. */
@@ -48,12 +50,29 @@ export class Ticker implements SchedulesListener {
     private readonly log: RogerLog,
   ) {}
 
-  /** @param declared what this node's code declares, of these partitions */
-  start(partitions: readonly string[], declared: readonly DeclaredSchedule[]): void {
-    for (const partition of partitions) this.partitions.add(partition);
+  /**
+   * Sees to the schedules of a partition from now on.
+   * @param declared what this node's code declares, of this partition
+   */
+  serve(partition: string, declared: readonly DeclaredSchedule[] = []): void {
+    if (this.isStopped) return;
+    this.partitions.add(partition);
+    this.beginning.add(partition);
     for (const schedule of declared) this.declared.set(keyOf(schedule), schedule);
     this.schedules.follow(this);
-    this.declareAll(declared);
+    if (declared.length > 0) this.declareAll(declared);
+    else this.schedules.refresh(this.schedules.ledgerOf(partition));
+  }
+
+  /** Leaves the schedules of a partition to others. */
+  leave(partition: string): void {
+    this.partitions.delete(partition);
+    this.beginning.delete(partition);
+    for (const [key, schedule] of this.declared)
+      if (schedule.partition === partition) this.declared.delete(key);
+    const watched =
+      this.ledgers.get(this.schedules.ledgerOf(partition))?.watched ?? new Map<string, Watched>();
+    for (const [key, { row }] of watched) if (row.partition === partition) watched.delete(key);
   }
 
   stop(): void {
@@ -81,7 +100,12 @@ export class Ticker implements SchedulesListener {
       if (one !== undefined) watched.set(keyOf(row), one);
     }
     this.ledgers.set(ledger, { state, watched, aheadMs: 0 });
-    if (former === undefined) for (const one of watched.values()) this.begin(one);
+    for (const one of watched.values()) {
+      if (former === undefined || this.beginning.has(one.row.partition)) this.begin(one);
+    }
+    for (const partition of this.beginning) {
+      if (this.schedules.ledgerOf(partition) === ledger) this.beginning.delete(partition);
+    }
     this.wake();
   }
 
@@ -95,7 +119,8 @@ export class Ticker implements SchedulesListener {
 
   private async declare(schedule: DeclaredSchedule): Promise<void> {
     const ledger = this.schedules.ledgerOf(schedule.partition);
-    while (!(await this.isTold(schedule))) {
+    // One that is no longer declared here, for its partition has been left, is not told either.
+    while (this.declared.get(keyOf(schedule)) === schedule && !(await this.isTold(schedule))) {
       await pause(ASK_AGAIN_MS);
       if (this.isStopped) return;
     }

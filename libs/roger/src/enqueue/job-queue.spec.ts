@@ -74,7 +74,7 @@ function queueOn(transport: HeldTransport): JobQueue {
         throw new Error('no job here is awaitable');
       },
     },
-    configured: { acme: { default: 1 } },
+    configured: { ids: ['acme'], only: 'acme', has: ({ queue }) => queue === 'default' },
     maxJobBytes: 16 * MIB,
   });
 }

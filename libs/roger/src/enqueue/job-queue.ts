@@ -19,13 +19,7 @@ import { encodeNewJob } from '../job/job-codec';
 import type { Class, JobArgs, JobClass, JobDefinition, ResultOf } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import { problemsOfJson } from '../job/json-args';
-import {
-  describe,
-  problemOfJobId,
-  problemOfPartitionId,
-  problemOfQueueName,
-  type QueueAddress,
-} from '../job/names';
+import { describe, problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job/names';
 import { isOfLedger, keysOf, queueOf } from '../job/keys';
 import { nearest } from '../job/nearest';
 import type { Ledgers } from '../ledger/ledgers';
@@ -35,6 +29,7 @@ import type { EnqueueManyResult } from './batch';
 import { Batch } from './batch';
 import { DelayedEnqueue } from './delayed-enqueue';
 import { KeyedEnqueue } from './keyed-enqueue';
+import type { ConfiguredQueues } from './known-queues';
 import { KnownQueues } from './known-queues';
 
 /** Where a job goes, and under which id. */
@@ -103,8 +98,7 @@ export interface JobQueueParts {
   readonly transport: Transport;
   readonly ledgers: Pick<Ledgers, 'enqueue' | 'keepCancels'>;
   readonly awaited: Pick<AwaitedJobs, 'expect'>;
-  /** The queues that this app's options name, by partition. */
-  readonly configured: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly configured: ConfiguredQueues;
   readonly maxJobBytes: number;
 }
 
@@ -149,7 +143,7 @@ export class JobQueue {
 
   /** @internal */
   constructor(private readonly parts: JobQueueParts) {
-    const queues = new KnownQueues(parts.transport, (address) => this.isConfigured(address));
+    const queues = new KnownQueues(parts.transport, (address) => parts.configured.has(address));
     this.keyed = new KeyedEnqueue(queues, parts.ledgers);
     this.delayed = new DelayedEnqueue(queues, parts.ledgers);
   }
@@ -409,7 +403,7 @@ export class JobQueue {
 
   /** The queue may be one that this app is meant to have: it was deleted, or no worker has been there before us. */
   private async declareAndPublish(job: OutgoingJob, error: unknown, whenFull?: WhenFull): Promise<void> {
-    if (!(error instanceof QueueNotFoundError) || !this.isConfigured(job)) throw error;
+    if (!(error instanceof QueueNotFoundError) || !this.parts.configured.has(job)) throw error;
     const { transport } = this.parts;
     await transport.declareQueue(job).catch(() => {
       throw error;
@@ -417,22 +411,16 @@ export class JobQueue {
     await transport.publish(job, whenFull);
   }
 
-  private isConfigured({ partition, queue }: QueueAddress): boolean {
-    const { configured } = this.parts;
-    return Object.hasOwn(configured, partition) && Object.hasOwn(configured[partition] ?? {}, queue);
-  }
-
   private onlyPartition(): string {
-    const ids = Object.keys(this.parts.configured);
-    const [only] = ids;
-    if (only !== undefined && ids.length === 1) return only;
+    const { ids, only } = this.parts.configured;
+    if (only !== undefined) return only;
     throw new InvalidEnqueueOptionsError([
       {
         path: 'partition',
         message:
           ids.length === 0
             ? 'no partition is configured here, so say which one: { partition }'
-            : `say which one: { partition }; configured are ${ids.join(', ')}`,
+            : `say which one: { partition }; configured are ${someOf(ids)}`,
       },
     ]);
   }
@@ -518,3 +506,11 @@ function isObject(value: unknown): boolean {
 function refuseProblems(problems: readonly Problem[]): void {
   if (problems.length > 0) throw new InvalidEnqueueOptionsError(problems);
 }
+
+function someOf(ids: readonly string[]): string {
+  return ids.length > MANY
+    ? `${ids.slice(0, MANY).join(', ')} and ${ids.length - MANY} more`
+    : ids.join(', ');
+}
+
+const MANY = 10;

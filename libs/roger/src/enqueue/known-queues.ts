@@ -3,6 +3,14 @@ import { NotConnectedError, QueueNotFoundError } from '../job/errors';
 import type { QueueAddress } from '../job/names';
 import type { Transport } from '../transport';
 
+/** The partitions and queues that this app is meant to have; they come and go. */
+export interface ConfiguredQueues {
+  readonly ids: readonly string[];
+  /** The only partition, where there is exactly one. */
+  readonly only: string | undefined;
+  has(address: QueueAddress): boolean;
+}
+
 /** How long a queue that was there is believed to be there. */
 const KNOWN_MS = 30_000;
 

@@ -52,6 +52,7 @@ const EXAMPLES: Record<
     'maxJobBytes',
   ],
   QueueNotFoundError: [(text) => new errors.QueueNotFoundError(text, 'mail'), SHOWN, '"mail"'],
+  CannotServeError: [(text) => new errors.CannotServeError(text, 'it rests'), SHOWN, 'it rests'],
   ManagementUnavailableError: [(text) => new errors.ManagementUnavailableError(text), SHOWN, 'managementUri'],
   NoJournalError: [(text) => new errors.NoJournalError('acme', text), SHOWN, '"acme"', 'journal: true'],
   QueueFullError: [(text) => new errors.QueueFullError('acme', text), SHOWN, '"acme"'],

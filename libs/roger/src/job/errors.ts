@@ -32,11 +32,24 @@ function list(problems: readonly Problem[]): string {
   return problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)).join('; ');
 }
 
-/** A module option is wrong. The start is refused; the message names the option, its value and the remedy. */
+const MANY_NAMES = 10;
+
+function listSome(names: readonly string[]): string {
+  const more = names.length - MANY_NAMES;
+  return more > 0 ? `${names.slice(0, MANY_NAMES).join(', ')} and ${more} more` : names.join(', ');
+}
+
+/**
+ * A module option is wrong, or the queues given to `PartitionService`. The start is refused; the message names the option,
+ * its value and the remedy.
+ */
 export class InvalidOptionsError extends RogerError {
   readonly code = 'ROGER_INVALID_OPTIONS';
-  constructor(readonly problems: readonly Problem[]) {
-    super(`Invalid RogerModule options: ${list(problems)}`);
+  constructor(
+    readonly problems: readonly Problem[],
+    what = 'RogerModule options',
+  ) {
+    super(`Invalid ${what}: ${list(problems)}`);
   }
 }
 
@@ -247,7 +260,7 @@ export class RogerClosedError extends RogerError {
   }
 }
 
-/** No such partition, or no such queue in it, is configured on this node. */
+/** No such partition, or no such queue in it, is served by this node. */
 export class UnknownPartitionError extends RogerError {
   readonly code = 'ROGER_UNKNOWN_PARTITION';
   constructor(
@@ -256,8 +269,19 @@ export class UnknownPartitionError extends RogerError {
   ) {
     super(
       `This node has no partition ${show(partition)}. ` +
-        (known.length === 0 ? 'None is configured here.' : `Configured here: ${known.join(', ')}.`),
+        (known.length === 0 ? 'It has none.' : `It has ${listSome(known)}.`),
     );
+  }
+}
+
+/** This process serves no partitions: it only enqueues (`mode: 'producer'`), is a job's thread, or shuts down. Nothing was started or changed. */
+export class CannotServeError extends RogerError {
+  readonly code = 'ROGER_CANNOT_SERVE';
+  constructor(
+    readonly partition: string,
+    readonly reason: string,
+  ) {
+    super(`Partition ${show(partition)} can't be served here: ${reason}. Start it on a worker that runs.`);
   }
 }
 
@@ -324,11 +348,14 @@ export class UnknownJobError extends RogerError {
   }
 }
 
-/** Why a running job's signal was aborted: the process shuts down and its time to finish is over. The job goes back to its queue. */
+/**
+ * Why a running job's signal was aborted: the process shuts down, or its partition is stopped here, and its time to finish
+ * is over. The job goes back to its queue.
+ */
 export class ShutdownError extends RogerError {
   readonly code = 'ROGER_SHUTDOWN';
-  constructor(timeoutMs: number) {
-    super(`The node shuts down and the job did not end within ${timeoutMs} ms; it runs again elsewhere`);
+  constructor(timeoutMs: number, what = 'The node shuts down') {
+    super(`${what} and the job did not end within ${timeoutMs} ms; it runs again elsewhere`);
   }
 }
 

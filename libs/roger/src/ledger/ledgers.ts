@@ -109,6 +109,9 @@ export class Ledgers implements Mailbox {
   private readonly boards = new Map<number, StandingBoard>();
   /** Who is there. */
   readonly presence: Presence;
+  private readonly served = new Set<string>();
+  /** Whether a ledger is in use, where that is being asked. */
+  private readonly looking = new Map<number, Promise<boolean>>();
   private readonly announcements: Announcements;
   readonly schedules: Schedules;
   private listener: LedgersListener | undefined;
@@ -151,10 +154,25 @@ export class Ledgers implements Mailbox {
     });
   }
 
-  /** This node serves these partitions: it hears of everything that concerns them. To be called once. */
-  serve(partitions: readonly string[], listener: LedgersListener): void {
+  /** This node serves the partition from now on: the listener hears of everything that concerns it. */
+  serve(partition: string, listener: LedgersListener): void {
+    this.served.add(partition);
+    if (this.listener === undefined) this.beginToServe(listener);
+    this.watch(partition);
+  }
+
+  /** This node serves the partition no longer. */
+  leave(partition: string): void {
+    if (!this.served.delete(partition)) return;
+    const ledger = this.ledgerOf(partition);
+    for (const other of this.served) if (this.ledgerOf(other) === ledger) return;
+    clearTimeout(this.fetchTimers.get(ledger));
+    this.fetchTimers.delete(ledger);
+    this.boards.delete(ledger);
+  }
+
+  private beginToServe(listener: LedgersListener): void {
     this.listener = listener;
-    for (const partition of partitions) this.watch(partition);
     this.receive();
     this.presence.serve();
     this.expireTimer = setInterval(() => {
@@ -502,10 +520,13 @@ export class Ledgers implements Mailbox {
   // --- ledgers
 
   /** A persister may have the state of one that the broker has forgotten, or that an earlier process had in memory. */
-  private async isInUse(ledger: number): Promise<boolean> {
-    return (
-      this.seats.has(ledger) || this.options.persister !== undefined || (await this.transport.exists(ledger))
-    );
+  private isInUse(ledger: number): Promise<boolean> {
+    if (this.seats.has(ledger) || this.options.persister !== undefined) return Promise.resolve(true);
+    // One look for all: a thousand partitions of a ledger want to know at once.
+    const looking =
+      this.looking.get(ledger) ?? this.transport.exists(ledger).finally(() => this.looking.delete(ledger));
+    this.looking.set(ledger, looking);
+    return looking;
   }
 
   private ledgerOf(partition: string): number {
@@ -547,7 +568,8 @@ export class Ledgers implements Mailbox {
       return;
     }
     const { reply } = await this.seat(ledger).client.ask(`(ledger ${ledger})`, () => ({ op: 'standing' }));
-    if (this.isReceiving) board.replace(reply as unknown as Standing);
+    // It may have been left meanwhile.
+    if (this.isReceiving && this.boards.get(ledger) === board) board.replace(reply as unknown as Standing);
     this.schedules.refresh(ledger);
   }
 

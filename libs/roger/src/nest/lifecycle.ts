@@ -14,6 +14,8 @@ import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { Ledgers } from '../ledger/ledgers';
 import type { DeclaredSchedule } from '../ledger/schedules';
+import type { PartitionCatalogue } from '../partition/partition-catalogue';
+import type { PartitionFeed } from '../partition/partition-feed';
 import type { PartitionService } from '../partition/partition.service';
 import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
@@ -46,8 +48,12 @@ export interface LifecycleParts {
   /** What is told of single jobs, calls and health, and ends with the app. */
   readonly closing: readonly { close(): void }[];
   readonly partitions: PartitionService;
-  /** What the registered classes declare to recur. @throws InvalidJobDefinitionError */
-  readonly readDeclaredJobs: () => Promise<readonly DeclaredSchedule[]>;
+  /** What the registered classes declare to recur in these partitions. @throws InvalidJobDefinitionError */
+  readonly readDeclaredJobs: (partitions: readonly string[]) => Promise<readonly DeclaredSchedule[]>;
+  /** The partitions that are to be served from the start. */
+  readonly configured: Pick<PartitionCatalogue, 'ids'>;
+  /** Learns of more of them, from a source of the user's; undefined where there is none. */
+  readonly partitionFeed: PartitionFeed | undefined;
   readonly ticker: Ticker;
   readonly isWorker: boolean;
   readonly instance: InstanceName;
@@ -68,7 +74,6 @@ export interface LifecycleParts {
 export class Lifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
-  private declaredJobs: readonly DeclaredSchedule[] = [];
   private callOffHookWatch: () => void = () => undefined;
   private readonly secondSignal: SecondSignal;
   private stopped: Promise<void> | undefined;
@@ -94,7 +99,8 @@ export class Lifecycle
     }
     explorer.addCallbacks(callbacks);
     explorer.addCommands(this.parts.commands);
-    this.declaredJobs = await readDeclaredJobs();
+    // Those of partitions that come later are read as they come.
+    await readDeclaredJobs(this.parts.configured.ids);
     for (const warning of warningsOf(registry.runnableDefinitions, this.parts.limits)) {
       this.parts.log.warn(warning);
     }
@@ -111,19 +117,37 @@ export class Lifecycle
   }
 
   onApplicationBootstrap(): void {
-    const { isWorker, partitions, ticker, activity, commands, ledgers, log } = this.parts;
+    const { isWorker, partitions, ticker, partitionFeed, activity, commands, ledgers, log } = this.parts;
     if (jobThread() !== undefined || activity.isEnding) return;
     activity.enter('running');
     // Whoever is to be called has to be there.
     if (commands.appCount > 0) ledgers.join();
-    if (!isWorker) return;
-    if (this.parts.needsShutdown) {
+    if (isWorker && this.parts.needsShutdown) {
       this.callOffHookWatch = watchForForgottenHooks((message) => {
         log.warn(message);
       });
     }
+    partitions.follow({
+      onServed: (partition) => void this.tickFor(partition),
+      onLeft: (partition) => {
+        ticker.leave(partition);
+      },
+    });
     partitions.startAll();
-    if (partitions.ids.length > 0) ticker.start(partitions.ids, this.declaredJobs);
+    partitionFeed?.start();
+  }
+
+  private async tickFor(partition: string): Promise<void> {
+    const { partitions, ticker, readDeclaredJobs, log } = this.parts;
+    let declared: readonly DeclaredSchedule[] = [];
+    try {
+      declared = await readDeclaredJobs([partition]);
+    } catch (error) {
+      log.error(
+        `The recurring jobs that code declares do not tick in partition ${partition}: ${String(error)}`,
+      );
+    }
+    if (partitions.serves(partition)) ticker.serve(partition, declared);
   }
 
   /** Resolves when no job of this instance runs any more. Nest calls it again when a signal comes during `app.close()`. */
@@ -141,6 +165,7 @@ export class Lifecycle
     this.parts.activity.enter('stopping');
     this.callOffHookWatch();
     if (jobThread() === undefined) this.secondSignal.watch();
+    this.parts.partitionFeed?.stop();
     this.parts.ticker.stop();
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
     await this.parts.threads?.stop();

@@ -1,5 +1,6 @@
 // What a lane takes from one of its queue's two lanes: the subscription, and what is at hand and not begun.
 import Denque from 'denque';
+import { NotConnectedError } from '../job/errors';
 import type { QueueAddress } from '../job/names';
 import type { Delivery, DeliveryConsumer, QueueLane, Subscription, Transport } from '../transport';
 
@@ -7,6 +8,8 @@ import type { Delivery, DeliveryConsumer, QueueLane, Subscription, Transport } f
 export interface IntakeOwner {
   deliver(delivery: Delivery, intake: Intake): void;
   lost(intake: Intake, detail: string): void;
+  /** Whether jobs come, or why not, may have changed. */
+  standing(): void;
 }
 
 /** A delivery that has not begun. */
@@ -17,8 +20,9 @@ interface AtHand {
 }
 
 export class Intake implements DeliveryConsumer {
-  /** Why no jobs come at the moment; undefined while they do. */
-  waitingFor: Error | undefined;
+  /** Why no jobs come at the moment; undefined while they do, and before that is known. */
+  trouble: Error | undefined;
+  private isTaking = false;
   private readonly atHand = new Denque<AtHand>();
   private readonly subscription: Subscription;
 
@@ -30,6 +34,15 @@ export class Intake implements DeliveryConsumer {
     private readonly owner: IntakeOwner,
   ) {
     this.subscription = transport.consume(address, prefetch, this, lane);
+  }
+
+  /** Why no jobs come at the moment; undefined while they do. */
+  get waitingFor(): Error | undefined {
+    return this.trouble ?? (this.isTaking ? undefined : BEGINNING);
+  }
+
+  get consumerCount(): number {
+    return this.subscription.consumerCount;
   }
 
   get atHandCount(): number {
@@ -46,7 +59,9 @@ export class Intake implements DeliveryConsumer {
   }
 
   waiting(reason: Error | undefined): void {
-    this.waitingFor = reason;
+    this.isTaking = reason === undefined;
+    this.trouble = sureReason(reason);
+    this.owner.standing();
   }
 
   /** To be begun later. */
@@ -81,4 +96,11 @@ export class Intake implements DeliveryConsumer {
   close(): Promise<void> {
     return this.subscription.close();
   }
+}
+
+const BEGINNING = new NotConnectedError(new Error('its queue is about to be taken from'));
+
+/** Who is not connected for no reason is only about to be. */
+export function sureReason(reason: Error | undefined): Error | undefined {
+  return reason instanceof NotConnectedError && reason.cause === undefined ? undefined : reason;
 }

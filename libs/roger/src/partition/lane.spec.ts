@@ -11,6 +11,7 @@ import { CallbackChain } from '../worker/callbacks';
 import type { WorkerParts } from '../worker/worker';
 import { Worker } from '../worker/worker';
 import type { LedgersOfLanes } from './partition.service';
+import { PartitionCatalogue } from './partition-catalogue';
 import { PartitionService } from './partition.service';
 
 const GRACE_MS = 1_000;
@@ -28,7 +29,9 @@ class FakeTransport {
   consume(_address: QueueAddress, prefetch: number, consumer: DeliveryConsumer): Subscription {
     this.prefetch = prefetch;
     this.consumer = consumer;
+    consumer.waiting(undefined);
     return {
+      consumerCount: 1,
       setPrefetch: (size) => {
         this.prefetch = size;
         this.asked.push(`prefetch ${size}`);
@@ -96,6 +99,7 @@ const LEDGERS: LedgersOfLanes = {
   serve: (_partitions, listener) => {
     listener.onCurrentChange();
   },
+  leave: () => undefined,
   isUsed: () => Promise.resolve(false),
   trouble: undefined,
   boardOf: () => NOTHING_SAID,
@@ -158,14 +162,15 @@ class Node {
       ledgers: LEDGERS as unknown as WorkerParts['ledgers'],
     });
     const transport = this.transport as unknown as Transport;
-    this.partitions = new PartitionService(
-      { acme: { default: maxWorkers } },
+    this.partitions = new PartitionService({
+      catalogue: new PartitionCatalogue({ acme: { default: maxWorkers } }),
       transport,
       worker,
-      LEDGERS,
+      ledgers: LEDGERS,
       log,
-      GRACE_MS,
-    );
+      abortGraceMs: GRACE_MS,
+      shutdownTimeoutMs: 5_000,
+    });
     this.partitions.startAll();
     // How it began is not what these tests are about.
     this.transport.asked.length = 0;

@@ -7,12 +7,14 @@ import { Run } from '../worker/run';
 import type { RunObserver } from '../worker/run';
 import type { Worker } from '../worker/worker';
 import type { IntakeOwner } from './intake';
-import { Intake } from './intake';
+import { Intake, sureReason } from './intake';
 import { PrefetchPolicy } from './prefetch-policy';
 
 /** Jobs at hand that nobody has begun for this long go back to the queue: another node may be idle. */
 const STALL_MS = 500;
 const STALL_CHECK_MS = 250;
+/** A lane begins jobs for about so long before other lanes, and what else the process does, get their turn. */
+const TURN_MS = 1;
 /** How long runs that were told to end may take to be settled, beyond their grace. */
 const SETTLE_MS = 1_000;
 /** What is at hand when a queue is paused stays so long: to go back and forth would count as failed deliveries. */
@@ -30,8 +32,22 @@ export type Hold =
   | 'paused here'
   /** This node takes no jobs. */
   | 'inactive'
+  /** It is to have no workers. */
+  | 'no workers'
+  /** The queue is no longer one of this node's; what runs ends. */
+  | 'left out'
   /** What was cancelled and paused is not known for sure. */
   | 'standing unknown';
+
+/** What all lanes of a node share. */
+export interface LaneParts {
+  readonly transport: Transport;
+  readonly worker: Worker;
+  /** Why it is not known what was cancelled and paused, while that is so. */
+  readonly whyUnknown: () => Error | undefined;
+  /** How long an aborted job may take to notice. */
+  readonly abortGraceMs: number;
+}
 
 interface ReadyRun {
   readonly intake: Intake;
@@ -40,6 +56,14 @@ interface ReadyRun {
 
 /** How many jobs ended how, on this node, since the lane began. */
 export type OutcomeCounts = Record<Outcome, number>;
+
+/** How jobs are ended whose time is over. */
+export interface Draining {
+  /** What their signals say. */
+  readonly reason?: Error;
+  /** How long they may take to notice, and to be settled. */
+  readonly graceMs?: number | undefined;
+}
 
 export class Lane implements IntakeOwner, RunObserver {
   readonly counts: OutcomeCounts = {
@@ -69,6 +93,9 @@ export class Lane implements IntakeOwner, RunObserver {
   private readonly holds = new Set<Hold>();
   private isDraining = false;
   private lastBegunAt = 0;
+  /** When the first job of the present turn of the event loop was begun; undefined: none yet. */
+  private turnBegunAt: number | undefined;
+  private isTurnOver = false;
   private stallTimer: NodeJS.Timeout | undefined;
   private pauseTimer: NodeJS.Timeout | undefined;
   private readonly untilIdle = new Set<() => void>();
@@ -76,21 +103,46 @@ export class Lane implements IntakeOwner, RunObserver {
 
   constructor(
     readonly address: QueueAddress,
-    readonly maxWorkers: number,
-    private readonly transport: Transport,
-    private readonly worker: Worker,
-    /** Why it is not known what was cancelled and paused, while that is so. */
-    private readonly whyUnknown: () => Error | undefined,
-    /** How long an aborted job may take to notice. */
-    private readonly abortGraceMs: number,
+    maxWorkers: number,
+    private readonly parts: LaneParts,
+    /** Told when {@link waitingFor} may have changed. */
+    private readonly onStandingChange: () => void = () => undefined,
   ) {
     this.policy = new PrefetchPolicy(maxWorkers);
+    if (maxWorkers === 0) this.holds.add('no workers');
   }
 
   /** @param holds why it should not take jobs yet */
   start(holds: readonly Hold[] = []): void {
     for (const hold of holds) this.holds.add(hold);
     this.take('normal');
+  }
+
+  get maxWorkers(): number {
+    return this.policy.maxWorkers;
+  }
+
+  /** So many jobs run at once from now on; where more run already, the surplus ends by itself. */
+  setMaxWorkers(maxWorkers: number): void {
+    if (maxWorkers === this.maxWorkers) return;
+    this.policy.setMaxWorkers(maxWorkers);
+    if (maxWorkers === 0) {
+      this.hold('no workers');
+      return;
+    }
+    this.release('no workers');
+    if (this.mayBegin) this.beginWhereFree();
+    this.adjustPrefetch();
+  }
+
+  /** Takes no more jobs; resolves when those that run have ended. To be undone by `release('left out')`. */
+  async leaveOut(): Promise<void> {
+    this.hold('left out');
+    await this.idleWithin(Infinity);
+  }
+
+  isHeld(why: Hold): boolean {
+    return this.holds.has(why);
   }
 
   /** The queue has an express lane. Safe to repeat. */
@@ -124,12 +176,22 @@ export class Lane implements IntakeOwner, RunObserver {
 
   /** Why no jobs come at the moment; undefined while they do, or could if the queue were not paused. */
   get waitingFor(): Error | undefined {
-    const reason = this.intakes.find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
-    if (reason !== undefined || !this.holds.has('standing unknown')) return reason;
-    return (
-      this.whyUnknown() ??
-      new NotConnectedError(new Error('what was cancelled and paused is being asked for'))
-    );
+    const { trouble } = this;
+    if (trouble !== undefined) return trouble;
+    const waiting = this.intakes.find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
+    if (waiting !== undefined || !this.isHeld('standing unknown')) return waiting;
+    return new NotConnectedError(new Error('what was cancelled and paused is being asked for'));
+  }
+
+  /** The same, but undefined also while it has only not come so far yet. */
+  get trouble(): Error | undefined {
+    const trouble = this.intakes.find((intake) => intake.trouble !== undefined)?.trouble;
+    return trouble ?? (this.isHeld('standing unknown') ? sureReason(this.parts.whyUnknown()) : undefined);
+  }
+
+  /** How many consumers of this node the queue has now. */
+  get consumerCount(): number {
+    return this.intakes.reduce((sum, { consumerCount }) => sum + consumerCount, 0);
   }
 
   get isPaused(): boolean {
@@ -142,6 +204,7 @@ export class Lane implements IntakeOwner, RunObserver {
     if (this.holds.has(why) || this.isDraining) return;
     this.holds.add(why);
     this.adjustPrefetch();
+    this.onStandingChange();
     // Others may have them at once. Where the whole cluster is paused nobody may, so they stay for a while.
     if (why === 'paused everywhere' && this.keepsAtHand) {
       clearTimeout(this.pauseTimer);
@@ -161,16 +224,19 @@ export class Lane implements IntakeOwner, RunObserver {
   }
 
   release(why: Hold): void {
-    if (!this.holds.delete(why) || this.holds.size > 0 || this.isDraining) return;
-    clearTimeout(this.pauseTimer);
-    while (this.running.size < this.maxWorkers && this.beginNext());
-    this.adjustPrefetch();
+    if (!this.holds.delete(why)) return;
+    if (this.mayBegin) {
+      clearTimeout(this.pauseTimer);
+      this.beginWhereFree();
+      this.adjustPrefetch();
+    }
+    this.onStandingChange();
   }
 
   // --- deliveries
 
   deliver(delivery: Delivery, intake: Intake): void {
-    if (this.isDraining || this.holds.size > 0 || this.running.size >= this.maxWorkers) {
+    if (!this.mayBegin || this.running.size >= this.maxWorkers || !this.hasTurn()) {
       // What was on its way when the lane was held counts as at hand.
       intake.keep(delivery);
       if (this.holds.size === 0) this.watchForStall();
@@ -178,6 +244,10 @@ export class Lane implements IntakeOwner, RunObserver {
     } else {
       this.begin(delivery, intake);
     }
+  }
+
+  standing(): void {
+    this.onStandingChange();
   }
 
   lost(intake: Intake, detail: string): void {
@@ -261,30 +331,30 @@ export class Lane implements IntakeOwner, RunObserver {
   /**
    * Takes no more jobs, gives back those not begun, and lets the running ones end; those that don't within the time
    * are aborted and given back. Safe to repeat, with less time: then it is over for all who wait.
-   * @param graceMs how long those that were aborted may take to notice, and to be settled
+   * @param timeoutMs Infinity: they may take as long as they take
    */
-  async drain(timeoutMs: number, graceMs = this.abortGraceMs + SETTLE_MS): Promise<void> {
+  async drain(timeoutMs: number, how: Draining = {}): Promise<void> {
+    const { reason = new ShutdownError(timeoutMs), graceMs = this.parts.abortGraceMs + SETTLE_MS } = how;
     this.isDraining = true;
     clearTimeout(this.stallTimer);
     clearTimeout(this.pauseTimer);
     await Promise.all(this.intakes.map((intake) => intake.stop()));
     this.handBackWaiting();
     if (!(await this.idleWithin(timeoutMs))) {
-      const reason = new ShutdownError(timeoutMs);
       // Who still asks its ledger whether it may run gives up, too; who settles goes on as long as there is time.
       for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
       await this.idleWithin(graceMs);
     }
     await Promise.all(this.intakes.map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
-    const reason = new DeliveryLostError('the node has shut down');
-    for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
+    const lost = new DeliveryLostError('the node serves its queue no more');
+    for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(lost);
     for (const resolve of this.untilIdle) resolve();
   }
 
   private take(lane: QueueLane): void {
     const prefetch = this.holds.size > 0 ? 0 : this.policy.prefetch;
-    const intake = new Intake(this.address, prefetch, lane, this.transport, this);
+    const intake = new Intake(this.address, prefetch, lane, this.parts.transport, this);
     if (lane === 'express') this.intakes.unshift(intake);
     else this.intakes.push(intake);
   }
@@ -293,7 +363,7 @@ export class Lane implements IntakeOwner, RunObserver {
     this.lastBegunAt = performance.now();
     const run = new Run(this.address, Date.now(), this, deliveredAt ?? this.lastBegunAt);
     this.running.set(run, intake);
-    void this.worker.run(delivery, run).then(() => {
+    void this.parts.worker.run(delivery, run).then(() => {
       this.end(run);
     });
   }
@@ -314,12 +384,17 @@ export class Lane implements IntakeOwner, RunObserver {
     return this.holds.has('paused everywhere') && !this.holds.has('inactive');
   }
 
+  private beginWhereFree(): void {
+    while (this.beginNext());
+  }
+
   private get mayBegin(): boolean {
     return !this.isDraining && this.holds.size === 0;
   }
 
   /** Gives a worker that is free to the next: one that is ready comes before those that have to ask. */
   private beginNext(): boolean {
+    if (this.running.size >= this.maxWorkers || !this.hasTurn()) return false;
     for (const [run, { intake, resolve }] of this.ready) {
       this.ready.delete(run);
       this.running.set(run, intake);
@@ -336,6 +411,28 @@ export class Lane implements IntakeOwner, RunObserver {
     }
     return false;
   }
+
+  /**
+   * Quick jobs end, and make room for the next, without the event loop getting on: a deep queue of them would be worked
+   * through in one go, while the jobs of other lanes wait to be read from the socket.
+   */
+  private hasTurn(): boolean {
+    if (this.isTurnOver) return false;
+    if (this.turnBegunAt === undefined) {
+      this.turnBegunAt = performance.now();
+      setImmediate(this.onNextTurn);
+      return true;
+    }
+    this.isTurnOver = performance.now() - this.turnBegunAt >= TURN_MS;
+    return !this.isTurnOver;
+  }
+
+  private readonly onNextTurn = (): void => {
+    this.turnBegunAt = undefined;
+    if (!this.isTurnOver) return;
+    this.isTurnOver = false;
+    if (this.mayBegin) this.beginWhereFree();
+  };
 
   private watchForStall(): void {
     if (this.stallTimer !== undefined || this.isDraining) return;
@@ -378,6 +475,7 @@ export class Lane implements IntakeOwner, RunObserver {
         resolve(true);
       };
       this.untilIdle.add(onIdle);
+      if (timeoutMs === Infinity) return;
       timer = setTimeout(() => {
         resolve(false);
       }, timeoutMs);

@@ -23,7 +23,17 @@ export class PrefetchPolicy {
   private samples = 0;
   private bufferSize = 0;
 
-  constructor(private readonly maxWorkers: number) {}
+  constructor(private workers: number) {}
+
+  get maxWorkers(): number {
+    return this.workers;
+  }
+
+  setMaxWorkers(maxWorkers: number): void {
+    this.workers = maxWorkers;
+    // A store for many would be a hoard for few.
+    if (this.meanMs !== undefined) this.bufferSize = Math.min(this.bufferSize, this.wanted(this.meanMs));
+  }
 
   /** How many deliveries to hold unsettled. */
   get prefetch(): number {

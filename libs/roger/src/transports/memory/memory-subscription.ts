@@ -32,6 +32,10 @@ export class MemorySubscription implements Subscription, JobTaker {
     return this.connected && !this.stopped && this.unsettled.size < this.prefetch;
   }
 
+  get consumerCount(): number {
+    return this.connected && !this.stopped && this.prefetch > 0 ? 1 : 0;
+  }
+
   get inHand(): readonly StoredJob[] {
     return [...this.unsettled].map(({ job }) => job);
   }

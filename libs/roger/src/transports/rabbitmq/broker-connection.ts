@@ -17,6 +17,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 interface Events {
   up: [connection: ChannelModel];
   down: [detail: string];
+  /** It could not be made, for another reason than before. */
+  failed: [reason: Error];
   blocked: [reason: string];
   unblocked: [];
   closed: [];
@@ -48,7 +50,7 @@ export class BrokerConnection extends EventEmitter<Events> {
   lastFailure: Error | undefined;
 
   constructor(
-    private readonly purpose: 'publishing' | 'consuming' | 'ledger',
+    private readonly purpose: 'publishing' | 'consuming' | `consuming ${number}` | 'ledger',
     private readonly options: RabbitmqConnectionOptions,
     private readonly log: RogerLog,
   ) {
@@ -149,7 +151,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     this.lastComplaint = undefined;
     const { version } = internalsOf(connection).serverProperties;
     this.brokerVersion = typeof version === 'string' ? version : 'of unknown version';
-    if (this.purpose !== 'consuming') groupWrites(internalsOf(connection).stream);
+    if (!this.purpose.startsWith('consuming')) groupWrites(internalsOf(connection).stream);
     this.log.log(`Connected to RabbitMQ ${this.brokerVersion} (${this.purpose})`);
     this.emit('up', connection);
   }
@@ -161,6 +163,7 @@ export class BrokerConnection extends EventEmitter<Events> {
     if (this.closed || complaint === this.lastComplaint) return;
     this.lastComplaint = complaint;
     this.log.warn(`${complaint}; trying on`);
+    this.emit('failed', error);
   }
 
   private onDisconnect(error: Error | undefined): void {

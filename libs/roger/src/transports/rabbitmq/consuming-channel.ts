@@ -43,6 +43,8 @@ export class ConsumingChannel {
   private prefetch = 0;
   /** The size of each consumer by its tag. */
   private readonly consumers = new Map<string, number>();
+  /** Those of them, and those that are being cancelled. */
+  private standingConsumers = 0;
   /** Counts the changes of consumers; deliveries of earlier ones are old. */
   private generation = 0;
   private currentUnsettled = 0;
@@ -85,6 +87,11 @@ export class ConsumingChannel {
       if (replyCode(reason) === NOT_FOUND) this.outliveQueue(reason.message);
       else this.lose(reason);
     });
+  }
+
+  /** How many the broker knows of. */
+  get consumerCount(): number {
+    return this.isLost ? 0 : this.standingConsumers;
   }
 
   /** Takes at most so many unsettled deliveries from now on; 0: none. Rejects when the channel breaks over it. */
@@ -141,18 +148,21 @@ export class ConsumingChannel {
     await this.channel.get(this.queueName);
   }
 
-  /**
-   * Whether jobs wait that should come here and don't: after a queue was deleted and declared anew, or a broker node was
-   * cut off and healed, a consumer can be left that nobody remembers.
-   */
-  async isForgotten(): Promise<boolean> {
+  /** Whether it could take jobs, and none have come since it was asked last. Asks nobody. */
+  isQuiet(): boolean {
     const isQuiet = this.deliveries === this.deliveriesLastSeen;
     this.deliveriesLastSeen = this.deliveries;
     const hasRoom = this.currentUnsettled + this.oldUnsettled < this.prefetch;
-    if (!isQuiet || !hasRoom || this.consumers.size === 0 || this.isLost) {
-      this.sawJobsWait = false;
-      return false;
-    }
+    if (isQuiet && hasRoom && this.consumers.size > 0 && !this.isLost) return true;
+    this.sawJobsWait = false;
+    return false;
+  }
+
+  /**
+   * Whether jobs wait that should come to one that is quiet, and don't: after a queue was deleted and declared anew, or a
+   * broker node was cut off and healed, a consumer can be left that nobody remembers.
+   */
+  async isForgotten(): Promise<boolean> {
     const { consumerCount, messageCount } = await this.channel.checkQueue(this.queueName);
     const doJobsWait = messageCount > 0 && this.deliveries === this.deliveriesLastSeen;
     const isForgotten = consumerCount === 0 || (doJobsWait && this.sawJobsWait);
@@ -292,12 +302,14 @@ export class ConsumingChannel {
       else this.onMessage(message);
     });
     this.consumers.set(consumerTag, size);
+    this.standingConsumers = this.consumers.size;
   }
 
   private async cancelConsumers(): Promise<void> {
     const tags = [...this.consumers.keys()];
     this.consumers.clear();
     await Promise.all(tags.map((tag) => this.channel.cancel(tag)));
+    this.standingConsumers = this.consumers.size;
   }
 
   private startGeneration(): void {
@@ -317,6 +329,7 @@ export class ConsumingChannel {
     if (generation !== this.generation || this.isLost) return;
     this.isCancelled = true;
     this.consumers.clear();
+    this.standingConsumers = 0;
     this.startGeneration();
     this.events.onCancelled();
   }

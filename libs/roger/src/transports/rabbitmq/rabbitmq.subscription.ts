@@ -1,5 +1,5 @@
 // A standing order for the jobs of one queue, which comes back by itself after whatever interrupts it.
-import type { ChannelModel } from 'amqplib';
+import type { Channel, ChannelModel } from 'amqplib';
 import { BrokerRefusedError, NotConnectedError, RogerError } from '../../job/errors';
 import type { QueueAddress } from '../../job/names';
 import type { RogerLog } from '../../job/log';
@@ -7,6 +7,8 @@ import type { DeliveryConsumer, QueueLane, Subscription } from '../../transport'
 import type { BrokerConnection } from './broker-connection';
 import { ConsumingChannel } from './consuming-channel';
 import type { FollowUps } from './follow-ups';
+import type { FairTurns } from './fair-turns';
+import type { Watched } from './subscription-watch';
 import type { JournalWriter } from './journal/journal-writer';
 import { within } from './time-limit';
 import type { Topology } from './topology';
@@ -14,8 +16,6 @@ import { ACCESS_REFUSED, replyCode } from './topology';
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
-/** How often a quiet subscription asks whether it has been forgotten. */
-const WATCH_MS = 10_000;
 /** How long a broker that doesn't answer may hold up a stop or a close. */
 const FAREWELL_MS = 3_000;
 
@@ -26,13 +26,15 @@ export interface SubscriptionParts {
   readonly connection: BrokerConnection;
   readonly topology: Topology;
   readonly followUps: FollowUps;
+  /** Beginning takes turns with other partitions. */
+  readonly turns: FairTurns;
   readonly journal: JournalWriter | undefined;
   readonly log: RogerLog;
   /** Told once, when the subscription is closed for good. */
   readonly onClosed: (subscription: RabbitmqSubscription) => void;
 }
 
-export class RabbitmqSubscription implements Subscription {
+export class RabbitmqSubscription implements Subscription, Watched {
   private channel: ConsumingChannel | undefined;
   private isStopped = false;
   private stopped: Promise<'done' | 'late'> | undefined;
@@ -42,8 +44,8 @@ export class RabbitmqSubscription implements Subscription {
   private complaint: string | undefined;
   private beginning: Promise<void> = Promise.resolve();
   private isBeginning = false;
-  private readonly watch: NodeJS.Timeout;
   private wasForgotten = false;
+  private isLooking = false;
 
   constructor(
     private readonly address: QueueAddress,
@@ -54,11 +56,13 @@ export class RabbitmqSubscription implements Subscription {
     const { connection } = parts;
     connection.on('up', this.onUp);
     connection.on('down', this.onDown);
-    this.watch = setInterval(() => {
-      void this.mendIfForgotten();
-    }, WATCH_MS).unref();
+    connection.on('failed', this.onFailed);
     if (connection.current === undefined) consumer.waiting(new NotConnectedError(connection.lastFailure));
     else this.onUp(connection.current);
+  }
+
+  get consumerCount(): number {
+    return this.channel?.consumerCount ?? 0;
   }
 
   setPrefetch(prefetch: number): void {
@@ -92,8 +96,8 @@ export class RabbitmqSubscription implements Subscription {
   private takeNoMore(): Promise<'done' | 'late'> {
     this.isStopped = true;
     clearTimeout(this.retryTimer);
-    clearInterval(this.watch);
     this.parts.connection.off('up', this.onUp);
+    this.parts.connection.off('failed', this.onFailed);
     return within(
       FAREWELL_MS,
       this.beginning.then(() => this.channel?.stop()),
@@ -111,10 +115,15 @@ export class RabbitmqSubscription implements Subscription {
     if (!this.isStopped) this.consumer.waiting(new NotConnectedError(new Error(detail)));
   };
 
+  private readonly onFailed = (reason: Error): void => {
+    this.consumer.waiting(new NotConnectedError(reason));
+  };
+
   private begin(model: ChannelModel): void {
     if (this.isStopped) return;
     this.isBeginning = true;
-    this.beginning = this.openChannel(model)
+    this.beginning = this.parts.turns
+      .take(this.address.partition, () => this.openChannel(model))
       .catch((error: unknown) => {
         this.beginAgain(model, this.reasonOf(error));
       })
@@ -125,10 +134,14 @@ export class RabbitmqSubscription implements Subscription {
 
   private async openChannel(model: ChannelModel): Promise<void> {
     const { journal } = this.parts;
-    await this.parts.topology.declareQueue(model, this.address, this.parts.lane);
-    if (this.isStopped || this.parts.connection.current !== model) return;
+    if (!this.isMeant(model)) return;
+    const raw = await this.declareOnChannel(model);
+    if (!this.isMeant(model)) {
+      raw.close().catch(() => undefined);
+      return;
+    }
     const channel = new ConsumingChannel(
-      await model.createChannel(),
+      raw,
       this.parts.queueName,
       this.parts.followUps,
       this.parts.topology.deliveryLimit,
@@ -162,6 +175,28 @@ export class RabbitmqSubscription implements Subscription {
     this.onConsuming();
   }
 
+  private isMeant(model: ChannelModel): boolean {
+    return !this.isStopped && this.parts.connection.current === model;
+  }
+
+  /** The channel that the queue is declared on carries nothing yet, so it may break over it; else it is the one to consume on. */
+  private async declareOnChannel(model: ChannelModel): Promise<Channel> {
+    const channel = await model.createChannel();
+    let failure: Error | undefined;
+    channel.on('error', (error: Error) => {
+      failure = error;
+    });
+    try {
+      await this.parts.topology.declareQueueOn(model, channel, this.address, this.parts.lane);
+    } catch (error) {
+      // Where the broker has not closed it; amqplib throws where it has.
+      if (failure === undefined) channel.close().catch(() => undefined);
+      // The channel's own reason says more than "no reply will be forthcoming"; what was already explained stays.
+      throw error instanceof RogerError ? error : (failure ?? error);
+    }
+    return channel;
+  }
+
   private replaceChannel(model: ChannelModel, channel: ConsumingChannel, reason: Error): void {
     if (this.channel !== channel) return;
     this.channel = undefined;
@@ -191,10 +226,22 @@ export class RabbitmqSubscription implements Subscription {
     }
   }
 
-  private async mendIfForgotten(): Promise<void> {
-    const { channel } = this;
-    const isForgotten = (await channel?.isForgotten().catch(() => false)) ?? false;
-    if (this.isStopped || channel === undefined || this.channel !== channel) return;
+  isQuiet(): boolean {
+    const isQuiet = this.channel?.isQuiet() ?? false;
+    if (!isQuiet) this.wasForgotten = false;
+    return isQuiet;
+  }
+
+  look(): void {
+    // A queue that doesn't answer is not asked again.
+    if (this.channel === undefined || this.isLooking) return;
+    this.isLooking = true;
+    void this.mendIfForgotten(this.channel).finally(() => (this.isLooking = false));
+  }
+
+  private async mendIfForgotten(channel: ConsumingChannel): Promise<void> {
+    const isForgotten = await channel.isForgotten().catch(() => false);
+    if (this.isStopped || this.channel !== channel) return;
     if (isForgotten && this.wasForgotten) {
       channel.abandon('its jobs do not come');
     } else if (isForgotten) {

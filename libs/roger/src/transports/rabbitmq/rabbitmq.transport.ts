@@ -27,7 +27,9 @@ import type {
 import { BrokerConnection } from './broker-connection';
 import { BrokerNames } from './broker-names';
 import type { RabbitmqConnectionOptions } from './connection-options';
+import { ConsumingConnections } from './consuming-connections';
 import { DelayedPublisher } from './delayed-publisher';
+import { FairTurns } from './fair-turns';
 import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
 import { readJournal } from './journal/journal-reader';
@@ -41,9 +43,13 @@ import { countLevels } from './level-depths';
 import { ManagementApi } from './management-api';
 import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
+import { SubscriptionWatch } from './subscription-watch';
 import { within } from './time-limit';
 import type { TopologyOptions } from './topology';
 import { ACCESS_REFUSED, NOT_FOUND, replyCode, Topology, withChannel } from './topology';
+
+/** What a connection that is no longer needed may take to say goodbye. */
+const FAREWELL_MS = 3_000;
 
 export interface RabbitmqTransportOptions extends TopologyOptions {
   readonly connection: RabbitmqConnectionOptions;
@@ -53,7 +59,7 @@ export interface RabbitmqTransportOptions extends TopologyOptions {
 }
 
 /**
- * Two connections: under a memory alarm the broker stops reading from who publishes, and acks must still get through.
+ * Two connections (and more to consume on, where there are very many queues): under a memory alarm the broker stops reading from who publishes, and acks must still get through.
  * The ledgers have a third.
  */
 export class RabbitmqTransport implements Transport {
@@ -62,14 +68,17 @@ export class RabbitmqTransport implements Transport {
   private readonly names: BrokerNames;
   private readonly topology: Topology;
   private readonly publishing: BrokerConnection;
-  private readonly consuming: BrokerConnection;
+  private readonly consuming: ConsumingConnections;
+  private readonly watch = new SubscriptionWatch();
+  private readonly turns = new FairTurns();
+  /** A thousand partitions want to know of their express lanes at once, and each question takes a channel. */
+  private readonly questions = new FairTurns();
   private readonly publisher: Publisher;
   private readonly delays: DelayedPublisher;
   private readonly journal: JournalWriter | undefined;
   private readonly management: ManagementApi | undefined;
   private readonly subscriptions = new Set<RabbitmqSubscription>();
   private isOpen = false;
-  private isConsuming = false;
   private isClosed = false;
 
   constructor(
@@ -79,7 +88,7 @@ export class RabbitmqTransport implements Transport {
     this.names = new BrokerNames(options.namespace);
     this.topology = new Topology(this.names, options);
     this.publishing = new BrokerConnection('publishing', options.connection, log);
-    this.consuming = new BrokerConnection('consuming', options.connection, log);
+    this.consuming = new ConsumingConnections(options.connection, log);
     this.publisher = new Publisher(
       this.publishing,
       { timeoutMs: options.enqueueTimeoutMs, maxBufferedBytes: options.maxBufferedBytes },
@@ -124,8 +133,7 @@ export class RabbitmqTransport implements Transport {
   get state(): TransportState {
     if (this.isClosed || !this.isOpen) return 'closed';
     if (this.publishing.blockedReason !== undefined) return 'blocked';
-    const isUp =
-      this.publishing.current !== undefined && (!this.isConsuming || this.consuming.current !== undefined);
+    const isUp = this.publishing.current !== undefined && this.consuming.areUp;
     return isUp ? 'connected' : 'connecting';
   }
 
@@ -160,9 +168,8 @@ export class RabbitmqTransport implements Transport {
     consumer: DeliveryConsumer,
     lane: QueueLane = 'normal',
   ): Subscription {
-    this.isConsuming = true;
     this.open();
-    this.consuming.open();
+    const connection = this.consuming.take();
     const followUps = new FollowUps({
       address,
       names: this.names,
@@ -170,25 +177,31 @@ export class RabbitmqTransport implements Transport {
       publisher: this.publisher,
       journal: this.journal,
       isClosed: () => this.publisher.isClosed,
-      connection: () => this.consuming.current,
+      connection: () => connection.current,
       log: this.log,
     });
     const subscription = new RabbitmqSubscription(address, prefetch, consumer, {
       queueName: this.names.lane(address, lane),
       lane,
-      connection: this.consuming,
+      connection,
       topology: this.topology,
       followUps,
+      turns: this.turns,
       journal: this.journal,
       log: this.log,
-      onClosed: (closed) => this.subscriptions.delete(closed),
+      onClosed: (closed) => {
+        this.watch.remove(closed);
+        if (this.subscriptions.delete(closed)) this.consuming.release(connection, FAREWELL_MS);
+      },
     });
     this.subscriptions.add(subscription);
+    this.watch.add(subscription);
     return subscription;
   }
 
   async hasExpressLane(address: QueueAddress): Promise<boolean> {
-    return (await this.expressReady(address)) !== undefined;
+    const ready = await this.questions.take(address.partition, () => this.expressReady(address));
+    return ready !== undefined;
   }
 
   async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
@@ -362,7 +375,7 @@ export class RabbitmqTransport implements Transport {
 
   /** Where to declare and ask: the consuming connection is never blocked by an alarm. */
   private controlConnection(): ChannelModel {
-    const connection = this.consuming.current ?? this.publishing.current;
+    const connection = this.consuming.first.current ?? this.publishing.current;
     if (connection === undefined) {
       throw new NotConnectedError(this.publishing.lastFailure);
     }

@@ -48,6 +48,8 @@ export class Topology {
   private readonly retryLevels = new Set<number>();
   /** All levels up to this one are there; -1: none is known to be. */
   private longestDelayLevel = -1;
+  /** On which connections what all queues share has been declared, and not been found missing since. */
+  private readonly shared = new WeakSet<ChannelModel>();
   /** By connection: what waits on one that is half-open must not hold up another. */
   private readonly underWay = new WeakMap<ChannelModel, Map<string, Promise<unknown>>>();
 
@@ -73,19 +75,46 @@ export class Topology {
     address: QueueAddress,
     lane: QueueLane,
   ): Promise<void> {
+    const declare = (): Promise<void> =>
+      withChannel(connection, (channel) => this.declareQueueOn(connection, channel, address, lane));
+    try {
+      await declare();
+    } catch (error) {
+      if (replyCode(error) !== NOT_FOUND) throw error;
+      // What all queues share was there, and has been deleted.
+      await declare();
+    }
+  }
+
+  /**
+   * The same on a channel of the caller's, which is lost when the broker refuses. Where it says that something is missing
+   * (NOT_FOUND), it works on another channel.
+   */
+  async declareQueueOn(
+    connection: ChannelModel,
+    channel: Channel,
+    address: QueueAddress,
+    lane: QueueLane,
+  ): Promise<void> {
     const name = this.names.lane(address, lane);
     const buried = this.names.buried(address);
-    await withChannel(connection, async (channel) => {
-      await this.declareJobsExchange(channel);
-      await this.declareBuried(channel, buried);
+    try {
+      await this.declareShared(connection, channel);
+      await declareQuorumQueue(channel, buried, this.buriedArguments());
+      // What the broker buries goes to its queue, and a copy to whoever watches.
+      for (const queue of [buried, this.names.buriedNotices]) {
+        await bind(channel, queue, this.names.buriedExchange, buried);
+      }
       await declareQuorumQueue(channel, name, this.jobArguments(buried));
       // The default exchange leads to an express lane.
       if (lane === 'normal') {
         await bind(channel, name, this.names.jobsExchange, name);
-        await this.declareHomeExchange(channel);
         await bind(channel, name, this.names.homeExchange, name);
       }
-    });
+    } catch (error) {
+      this.shared.delete(connection);
+      throw error;
+    }
     if (lane === 'normal' && this.options.journal !== undefined) {
       await this.declareJournal(connection, address, this.options.journal);
     }
@@ -129,13 +158,13 @@ export class Topology {
     );
   }
 
-  /** What the broker buries goes to its queue, and a copy to whoever watches. */
-  private async declareBuried(channel: Channel, buried: string): Promise<void> {
-    await declareQuorumQueue(channel, buried, this.buriedArguments());
+  /** Once per connection: a thousand queues would else ask for it a thousand times. */
+  private async declareShared(connection: ChannelModel, channel: Channel): Promise<void> {
+    if (this.shared.has(connection)) return;
+    await this.declareJobsExchange(channel);
     await this.declareNoticesOn(channel);
-    for (const queue of [buried, this.names.buriedNotices]) {
-      await bind(channel, queue, this.names.buriedExchange, buried);
-    }
+    await this.declareHomeExchange(channel);
+    this.shared.add(connection);
   }
 
   private async declareNoticesOn(channel: Channel): Promise<void> {
@@ -338,7 +367,8 @@ export class Topology {
 
   /** Declares again all that this process has declared before: after something was found missing. */
   async redeclare(connection: ChannelModel): Promise<void> {
-    await withChannel(connection, (channel) => this.declareJobsExchange(channel));
+    this.shared.delete(connection);
+    await withChannel(connection, (channel) => this.declareShared(connection, channel));
     for (const { address, lane } of this.queues.values()) await this.declareQueue(connection, address, lane);
     for (const seconds of this.retryLevels) await this.declareRetryLevel(connection, seconds);
     if (this.longestDelayLevel >= 0) await this.declareDelayLevels(connection, this.longestDelayLevel);
