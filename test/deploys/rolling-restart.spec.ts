@@ -14,7 +14,7 @@ import { readTrace, Trace } from '../support/trace';
 
 const PLAN =
   process.env['ROGER_FAULTS'] === 'long'
-    ? { restarts: 100, settleMs: 120_000, limitMs: 900_000 }
+    ? { restarts: 100, settleMs: 120_000, limitMs: 1_800_000 }
     : { restarts: 9, settleMs: 40_000, limitMs: 180_000 };
 const JOBS_PER_SECOND = 200;
 const MAX_GAP_MS = 1_000;

@@ -57,6 +57,8 @@ export interface ChildAppOptions {
   readonly isStartEnough?: boolean;
   /** Have it call `enableShutdownHooks` before its app is initialised, as an HTTP app can. @default false */
   readonly enablesHooksFirst?: boolean;
+  /** Have a hook of its app wait for ever at the shutdown. @default false */
+  readonly hangsAtShutdown?: boolean;
   /** Have it answer the commands of {@link NodeCommands}. @default false */
   readonly answersCommands?: boolean;
   /** Have it not call `enableShutdownHooks`. @default false */
@@ -125,6 +127,7 @@ export class ChildApp {
       answersCommands: options.answersCommands ?? false,
       forgetsShutdownHooks: options.forgetsShutdownHooks ?? false,
       enablesHooksFirst: options.enablesHooksFirst ?? false,
+      hangsAtShutdown: options.hangsAtShutdown ?? false,
       clockAheadMs: options.clockAheadMs ?? 0,
     });
     const child = fork(join(__dirname, 'child-program.ts'), [settings], {

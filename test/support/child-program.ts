@@ -1,6 +1,6 @@
 // What a child app runs. Started by ChildApp; its settings are its first argument.
 import 'reflect-metadata';
-import type { INestApplicationContext, LoggerService } from '@nestjs/common';
+import type { BeforeApplicationShutdown, INestApplicationContext, LoggerService } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { RogerModuleOptions } from 'nestjs-roger';
@@ -21,6 +21,7 @@ interface Settings {
   readonly answersCommands: boolean;
   readonly forgetsShutdownHooks: boolean;
   readonly enablesHooksFirst: boolean;
+  readonly hangsAtShutdown: boolean;
   readonly clockAheadMs: number;
 }
 
@@ -39,6 +40,12 @@ class Telling extends Witness {
   }
 }
 
+class Hanging implements BeforeApplicationShutdown {
+  beforeApplicationShutdown(): Promise<void> {
+    return new Promise(() => undefined);
+  }
+}
+
 @Module({
   imports: [RogerModule.forRoot(settings.roger)],
   providers: [
@@ -46,6 +53,7 @@ class Telling extends Witness {
     ResultWork,
     ...(settings.answersCommands ? [NodeCommands, { provide: NODE_NAME, useValue: settings.node }] : []),
     ...(settings.roger.threads === undefined ? [] : THREADED),
+    ...(settings.hangsAtShutdown ? [Hanging] : []),
     { provide: Witness, useClass: Telling },
   ],
 })
