@@ -122,8 +122,10 @@ class SteadyLoad {
   }
 
   private async run(): Promise<void> {
-    for (let dueAt = sharedMs(); !this.isOver; await sleep(TICK_MS)) {
+    let dueAt = sharedMs();
+    while (!this.isOver) {
       for (; dueAt <= sharedMs(); dueAt += 1_000 / JOBS_PER_SECOND) this.enqueued.push(this.enqueue());
+      await sleep(TICK_MS);
     }
   }
 

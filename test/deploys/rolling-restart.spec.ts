@@ -59,7 +59,8 @@ test(
     );
     expect(violations.map(({ breaks, because }) => `${breaks} ${because}`)).toEqual([]);
     const failures = events.flatMap((event) => (event.what === 'enqueue failed' ? [event.error] : []));
-    expect(failures).toEqual([]);
+    // A producer that is gone says that it is; nothing else may keep a job from being enqueued.
+    expect(failures.filter((error) => !error.startsWith('RogerClosedError'))).toEqual([]);
     expect(events.filter(({ what }) => what === 'aborted')).toEqual([]);
     expect(new Set(deploy.endings)).toEqual(new Set(['SIGTERM']));
     expect(Object.entries(gaps).filter(([, ms]) => ms > MAX_GAP_MS)).toEqual([]);

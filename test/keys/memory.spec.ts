@@ -107,13 +107,13 @@ test('a paused queue begins nothing until it is resumed', async () => {
 
 test('who takes a ledger over has little to read where there is little to remember', async () => {
   const memory = new MemoryBroker();
-  const { jobs, close } = await startApp({ memory, mode: 'producer', ledgerShards: 1, partitions });
+  const app = await startApp({ memory, mode: 'producer', ledgerShards: 1, partitions });
   // One by one: what comes together is logged together.
-  for (let n = 0; n < 5_000; n++) await jobs.enqueue(KeyedWork, { queueKey: 'key' }, { partition });
+  for (let n = 0; n < 5_000; n++) await app.jobs.enqueue(KeyedWork, { queueKey: 'key' }, { partition });
   let records = 0;
   const member = { onRecord: () => records++, onRequest: () => undefined, onLost: () => undefined };
   memory.findLedger(0)?.join({ nodeId: 'successor', member });
-  await close();
+  await app.close();
   await eventually('the successor to be given the log', () => records > 0);
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(records).toBeLessThan(2_500);

@@ -139,7 +139,7 @@ export class KeyedNode {
     for (const proxy of this.proxies) proxy.cut();
   }
 
-  private report(wanted: KeyedReport): Promise<void> {
+  private report(wanted: Extract<KeyedReport, string>): Promise<void> {
     const reported = new Promise<void>((resolve, reject) => {
       this.child.on('message', (report: KeyedReport) => {
         if (report === wanted) resolve();
