@@ -12,7 +12,9 @@ import { Ticker } from './cron/ticker';
 import { JobQueue } from './enqueue/job-queue';
 import { RogerHealth } from './health/roger-health';
 import { RogerHealthIndicator } from './health/roger-health.indicator';
+import { ClusterReports } from './info/cluster-reports';
 import { InfoService } from './info/info.service';
+import { answerQuestions } from './info/node-answers';
 import { NodeInfoService } from './info/node-info.service';
 import type { Class } from './job/job-definition';
 import type { Job } from './job/job';
@@ -175,20 +177,6 @@ class Parts {
     progress.lookInto(this.partitions);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
-    this.info = new InfoService({
-      transport,
-      ledgers,
-      watches,
-      retryLevels: () =>
-        new Set([
-          ...LADDER,
-          ...retryLevels,
-          ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
-          ...catalogue.retryLevels,
-        ]),
-      decode,
-      inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),
-    });
     this.nodeInfo = new NodeInfoService(this.partitions);
     const recurring = { jobs: this.jobQueue, registry, maxJobBytes };
     this.crons = new CronService({
@@ -212,6 +200,26 @@ class Parts {
       transport,
       intake: this.partitions,
       log,
+    });
+    answerQuestions({
+      cluster: this.cluster,
+      partitions: this.partitions,
+      nodeInfo: this.nodeInfo,
+      maxBytes: maxJobBytes,
+    });
+    this.info = new InfoService({
+      transport,
+      ledgers,
+      watches,
+      retryLevels: () =>
+        new Set([
+          ...LADDER,
+          ...retryLevels,
+          ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
+          ...catalogue.retryLevels,
+        ]),
+      decode,
+      reports: new ClusterReports(this.cluster),
     });
     this.health = new RogerHealth({ activity, transport, ledgers, partitions: this.partitions });
     this.healthIndicator = new RogerHealthIndicator(this.health);
