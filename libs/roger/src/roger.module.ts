@@ -38,6 +38,7 @@ import { MemoryBroker } from './transports/memory/memory-broker';
 import { MemoryTransport } from './transports/memory/memory.transport';
 import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
 import { CallbackChain } from './worker/callbacks';
+import { StrayRejections } from './worker/stray-rejections';
 import { Worker } from './worker/worker';
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
@@ -128,7 +129,9 @@ class Parts {
     const watches = new ProgressWatches(post, log);
     const replies = new OutcomeReplies(post);
     const awaited = new AwaitedJobs(post, settings.enqueueTimeoutMs);
+    const strays = new StrayRejections(settings.unhandledRejections, log);
     const worker = new Worker({
+      strays,
       progress,
       replies,
       registry,
@@ -175,6 +178,7 @@ class Parts {
       partitions: this.partitions,
       readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
       ticker: new Ticker(ledgers.schedules, log),
+      strays,
       isWorker: mode === 'worker',
       instance,
       threads,

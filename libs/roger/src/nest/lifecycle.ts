@@ -17,6 +17,7 @@ import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
 import { warningsOf } from '../worker/run-limits';
 import type { RunLimits } from '../worker/run-limits';
+import type { StrayRejections } from '../worker/stray-rejections';
 import type { Explorer } from './explorer';
 import type { InstanceName } from './instances';
 import { jobThread } from './threads/job-thread';
@@ -39,6 +40,7 @@ export interface LifecycleParts {
   /** What the registered classes declare to recur. @throws InvalidJobDefinitionError */
   readonly readDeclaredJobs: () => Promise<readonly DeclaredSchedule[]>;
   readonly ticker: Ticker;
+  readonly strays: StrayRejections;
   readonly isWorker: boolean;
   readonly instance: InstanceName;
   readonly threads: JobThreads | undefined;
@@ -87,8 +89,9 @@ export class Lifecycle
   }
 
   onApplicationBootstrap(): void {
-    const { isWorker, partitions, ticker } = this.parts;
+    const { isWorker, partitions, strays, ticker } = this.parts;
     if (!isWorker || jobThread() !== undefined) return;
+    strays.watch();
     partitions.startAll();
     if (partitions.ids.length > 0) ticker.start(partitions.ids, this.declaredJobs);
   }
@@ -101,10 +104,11 @@ export class Lifecycle
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { ledgers, reports, transport } = this.parts;
+    const { ledgers, reports, strays, transport } = this.parts;
     for (const report of reports) report.close();
     await ledgers.close(LEAVE_TIMEOUT_MS);
     await transport.close(CLOSE_TIMEOUT_MS);
+    strays.leave();
   }
 
   /**
