@@ -26,26 +26,32 @@ test.each([
   ['an error', {}, 'nobody awaits me'],
   ['no error', { reason: 'undefined' }, 'undefined'],
   ['of a callback', { from: 'callback' }, 'nobody awaits me'],
-] as const)('a rejection (%s) is logged as that of its job, and the node lives', async (_what, order, reason) => {
-  const { code, output } = await endOf(order);
-  expect(output).toContain(`Job careless first has left a rejection unhandled: ${reason}.`);
-  // At once and a little later.
-  expect(output.match(/Job careless first has left/g)).toHaveLength('from' in order ? 1 : 2);
-  expect(output).toContain('the next job has run');
-  expect(output).toContain('0 listeners are left');
-  expect(code).toBe(0);
-});
+] as const)(
+  'a rejection (%s) is logged as that of its job, and the node lives',
+  async (_what, order, reason) => {
+    const { code, output } = await endOf(order);
+    expect(output).toContain(`Job careless first has left a rejection unhandled: ${reason}.`);
+    // At once and a little later.
+    expect(output.match(/Job careless first has left/g)).toHaveLength('from' in order ? 1 : 2);
+    expect(output).toContain('the next job has run');
+    expect(output).toContain('0 listeners are left');
+    expect(code).toBe(0);
+  },
+);
 
 test.each([
   ['an error', 'error', 'Error: nobody awaits me'],
   ['no error', 'undefined', 'ERR_UNHANDLED_REJECTION'],
-] as const)('one of the app itself (%s) ends the process as it does without Roger', async (_what, reason, text) => {
-  const { code, output } = await endOf({ from: 'app', reason });
-  expect(code).toBe(1);
-  expect(output).toContain(text);
-  expect(output).not.toContain('the next job has run');
-  expect(output).not.toContain('has left a rejection unhandled');
-});
+] as const)(
+  'one of the app itself (%s) ends the process as it does without Roger',
+  async (_what, reason, text) => {
+    const { code, output } = await endOf({ from: 'app', reason });
+    expect(code).toBe(1);
+    expect(output).toContain(text);
+    expect(output).not.toContain('the next job has run');
+    expect(output).not.toContain('has left a rejection unhandled');
+  },
+);
 
 test('an app that outlives what nobody catches is told of its own once, and by whom, and of no job', async () => {
   const own = await endOf({ from: 'app', doesAppSurvive: true });

@@ -33,7 +33,8 @@ async function rejectLater(): Promise<never> {
 class Careless {
   perform(_args: unknown, { job }: JobContext): void {
     if (job.id === 'next') say('the next job has run');
-    else if (order.from !== 'app' && order.from !== 'callback') for (const begin of [reject, rejectLater]) void begin();
+    else if (order.from !== 'app' && order.from !== 'callback')
+      for (const begin of [reject, rejectLater]) void begin();
   }
 }
 

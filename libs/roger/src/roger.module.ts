@@ -177,7 +177,9 @@ class Parts {
       reports: [progress, watches, replies, awaited],
       partitions: this.partitions,
       readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
-      ticker: new Ticker(ledgers.schedules, log),
+      ticker: new Ticker(ledgers.schedules, log, (partition) =>
+        declaredJobs(recurring, registry.runnableDefinitions, [partition]),
+      ),
       strays,
       isWorker: mode === 'worker',
       instance,

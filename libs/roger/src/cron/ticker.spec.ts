@@ -50,6 +50,8 @@ describe('a ticker', () => {
   let ledger: Ledger;
   let ticker: Ticker;
   const warnings: string[] = [];
+  /** What code declares in a partition that is served later. */
+  const declaredIn = new Map<string, DeclaredSchedule[] | Error>();
   const told = (schedules: readonly ScheduleRow[], state = 's'): SchedulesReply => ({ state, schedules });
   const pass = (ms: number): Promise<void> => jest.advanceTimersByTimeAsync(ms);
 
@@ -64,7 +66,14 @@ describe('a ticker', () => {
     warnings.length = 0;
     const quiet = (): undefined => undefined;
     const warn = (line: unknown): void => void warnings.push(String(line));
-    ticker = new Ticker(ledger, { log: quiet, error: quiet, debug: quiet, warn });
+    const log = { log: quiet, error: warn, debug: quiet, warn };
+    declaredIn.clear();
+    ticker = new Ticker(ledger, log, async (partition) => {
+      await Promise.resolve();
+      const declared = declaredIn.get(partition) ?? [];
+      if (declared instanceof Error) throw declared;
+      return declared;
+    });
   });
 
   afterEach(() => {
@@ -199,5 +208,102 @@ describe('a ticker', () => {
     await pass(120_000);
     expect(ledger.declared).toEqual(['d']);
     expect(ledger.asked).toEqual([]);
+  });
+
+  describe('whose node serves another partition from now on', () => {
+    const declared = (partition: string): DeclaredSchedule => ({
+      ...row({ partition, name: 'd', source: 'definition' }),
+      queue: 'q',
+      body: Buffer.from('{}'),
+    });
+
+    it('declares what its code does there, and ticks for it and for what was made there', async () => {
+      declaredIn.set('q', [declared('q')]);
+      start(row());
+      ticker.serve('q');
+      ticker.serve('q');
+      await pass(0);
+      expect(ledger.declared).toEqual(['d']);
+      expect(ledger.refreshes).toBe(1);
+      const rows = [row(), row({ partition: 'q', name: 'd', source: 'definition' }), row({ partition: 'q' })];
+      ticker.onSchedules(0, told(rows));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 60_000, 60_000]);
+    });
+
+    it('learns of what was made there, where its code declares nothing', async () => {
+      start(row());
+      ticker.serve('q');
+      await pass(0);
+      expect(ledger.refreshes).toBe(1);
+    });
+
+    it('goes by its start there: what nobody was there for is made up for or not, in this partition alone', async () => {
+      start(row({ catchUp: 'once', after: NOON, expression: '*/20 * * * *' }));
+      await pass(90_000);
+      ticker.serve('q');
+      await pass(0);
+      const missed = { partition: 'q', after: NOON - 3_600_000 };
+      ticker.onSchedules(
+        0,
+        told([
+          row({ catchUp: 'once', after: NOON, expression: '*/20 * * * *' }),
+          row({ ...missed, catchUp: 'once', expression: '*/20 * * * *' }),
+          row({ ...missed, name: 'skips' }),
+        ]),
+      );
+      await pass(0);
+      expect(ledger.asked).toEqual([0]);
+    });
+
+    it('ticks for it no more once it leaves it, and for the others still; and again when it comes back', async () => {
+      declaredIn.set('q', [declared('q')]);
+      const rows = [row(), row({ partition: 'q', name: 'd', source: 'definition' })];
+      start(row());
+      ticker.serve('q');
+      await pass(0);
+      ticker.onSchedules(0, told(rows));
+      ticker.leave('q');
+      ticker.leave('q');
+      ticker.leave('nobody');
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000]);
+      ticker.onSchedules(0, told(rows, 'another state'));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 120_000]);
+      expect(ledger.declared).toEqual(['d']);
+      ticker.serve('q');
+      await pass(0);
+      ticker.onSchedules(0, told(rows, 'another state'));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 120_000, 180_000, 180_000]);
+    });
+
+    it('stops to ask for the tick of a partition that it leaves, and to declare there', async () => {
+      declaredIn.set('q', [declared('q')]);
+      start(row());
+      ledger.failure = new Error('nobody there');
+      ticker.serve('q');
+      await pass(60_000);
+      ticker.leave('q');
+      ticker.leave('p');
+      await pass(2_000);
+      ledger.failure = undefined;
+      ledger.asked.length = 0;
+      await pass(5_000);
+      expect(ledger.asked).toEqual([]);
+      expect(ledger.declared).toEqual([]);
+    });
+
+    it("says what can't be declared there, and goes on with the rest", async () => {
+      declaredIn.set('q', new Error('no such queue'));
+      start(row());
+      ticker.serve('q');
+      await pass(0);
+      expect(warnings).toEqual(["What code declares to recur in q can't be declared: no such queue"]);
+      ticker.onSchedules(0, told([row(), row({ partition: 'q' })]));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 60_000]);
+    });
   });
 });

@@ -27,7 +27,7 @@ interface Watched {
 /** The schedules of one ledger, as it last told of them. */
 interface OfLedger {
   readonly state: string;
-  readonly watched: ReadonlyMap<string, Watched>;
+  readonly watched: Map<string, Watched>;
   /** By how much this node's clock is ahead of the keeper's, as far as that has shown. */
   aheadMs: number;
 }
@@ -35,6 +35,8 @@ interface OfLedger {
 export class Ticker implements SchedulesListener {
   private readonly ledgers = new Map<number, OfLedger>();
   private readonly partitions = new Set<string>();
+  /** Those whose schedules this node has not been told of since it serves them. */
+  private readonly fresh = new Set<string>();
   /** What code declares, by partition and name. */
   private readonly declared = new Map<string, DeclaredSchedule>();
   /** How many declarations a ledger has not answered yet. */
@@ -46,6 +48,8 @@ export class Ticker implements SchedulesListener {
   constructor(
     private readonly schedules: LedgersOfTicker,
     private readonly log: RogerLog,
+    /** What this node's code declares in a partition that it begins to serve. */
+    private readonly readDeclared: (partition: string) => Promise<readonly DeclaredSchedule[]>,
   ) {}
 
   /** @param declared what this node's code declares, of these partitions */
@@ -54,6 +58,24 @@ export class Ticker implements SchedulesListener {
     for (const schedule of declared) this.declared.set(keyOf(schedule), schedule);
     this.schedules.follow(this);
     this.declareAll(declared);
+  }
+
+  /** From now on this node ticks for the partition, too; what its code declares there is declared. Safe to repeat. */
+  serve(partition: string): void {
+    if (this.isStopped || this.partitions.has(partition)) return;
+    this.partitions.add(partition);
+    this.fresh.add(partition);
+    void this.declareIn(partition);
+  }
+
+  /** This node ticks for the partition no more. What is declared stays for the others. Safe to repeat. */
+  leave(partition: string): void {
+    if (!this.partitions.delete(partition)) return;
+    this.fresh.delete(partition);
+    const ofLedger = this.ledgers.get(this.schedules.ledgerOf(partition));
+    for (const [key, { row }] of ofLedger?.watched ?? []) {
+      if (row.partition === partition) ofLedger?.watched.delete(key);
+    }
   }
 
   stop(): void {
@@ -70,7 +92,7 @@ export class Ticker implements SchedulesListener {
       // It has lost its past, and with it what was declared.
       this.ledgers.delete(ledger);
       const lost = [...this.declared.values()].filter(
-        (one) => this.schedules.ledgerOf(one.partition) === ledger,
+        ({ partition }) => this.partitions.has(partition) && this.schedules.ledgerOf(partition) === ledger,
       );
       this.declareAll(lost);
       if (lost.length > 0) return;
@@ -81,7 +103,12 @@ export class Ticker implements SchedulesListener {
       if (one !== undefined) watched.set(keyOf(row), one);
     }
     this.ledgers.set(ledger, { state, watched, aheadMs: 0 });
-    if (former === undefined) for (const one of watched.values()) this.begin(one);
+    for (const one of watched.values()) {
+      if (former === undefined || this.fresh.has(one.row.partition)) this.begin(one);
+    }
+    for (const partition of this.fresh) {
+      if (this.schedules.ledgerOf(partition) === ledger) this.fresh.delete(partition);
+    }
     this.wake();
   }
 
@@ -93,12 +120,35 @@ export class Ticker implements SchedulesListener {
     for (const schedule of schedules) void this.declare(schedule);
   }
 
+  /** Until it is known what code declares there, nothing of the ledger is heeded: it may be another now. */
+  private async declareIn(partition: string): Promise<void> {
+    const ledger = this.schedules.ledgerOf(partition);
+    this.declaring.set(ledger, (this.declaring.get(ledger) ?? 0) + 1);
+    try {
+      const declared = await this.readDeclared(partition);
+      if (this.isStopped || !this.partitions.has(partition)) return;
+      for (const schedule of declared) this.declared.set(keyOf(schedule), schedule);
+      this.declareAll(declared);
+    } catch (error) {
+      const problem = oneLine(error instanceof Error ? error.message : String(error));
+      this.log.error(`What code declares to recur in ${partition} can't be declared: ${problem}`);
+    } finally {
+      this.isDeclared(ledger);
+    }
+  }
+
   private async declare(schedule: DeclaredSchedule): Promise<void> {
-    const ledger = this.schedules.ledgerOf(schedule.partition);
     while (!(await this.isTold(schedule))) {
       await pause(ASK_AGAIN_MS);
       if (this.isStopped) return;
+      if (!this.partitions.has(schedule.partition)) break;
     }
+    this.isDeclared(this.schedules.ledgerOf(schedule.partition));
+  }
+
+  /** Once for each thing that was to be declared; after the last one the ledger is asked what there is. */
+  private isDeclared(ledger: number): void {
+    if (this.isStopped) return;
     const left = (this.declaring.get(ledger) ?? 1) - 1;
     if (left > 0) {
       this.declaring.set(ledger, left);

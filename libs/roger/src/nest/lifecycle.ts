@@ -93,7 +93,7 @@ export class Lifecycle
     if (!isWorker || jobThread() !== undefined) return;
     strays.watch();
     partitions.startAll();
-    if (partitions.ids.length > 0) ticker.start(partitions.ids, this.declaredJobs);
+    ticker.start(partitions.ids, this.declaredJobs);
   }
 
   /** Resolves when no job of this instance runs any more. */
