@@ -22,7 +22,8 @@ const reason: unknown = order.reason === 'undefined' ? undefined : new Error('no
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const reject = (): Promise<never> => Promise.reject(reason as Error);
+// eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- undefined is one of the cases
+const reject = (): Promise<never> => Promise.reject(reason);
 
 async function rejectLater(): Promise<never> {
   await pause(20);
@@ -56,9 +57,14 @@ const roger: RogerModuleOptions = { partitions: { acme: { default: 1 } }, unhand
 class StrayModule {}
 
 async function main(): Promise<void> {
-  if (order.doesAppListen === true) process.on('unhandledRejection', () => void say('the app was told'));
+  if (order.doesAppListen === true)
+    process.on('unhandledRejection', () => {
+      say('the app was told');
+    });
   if (order.doesAppSurvive === true) {
-    process.on('uncaughtException', (error, origin) => void say(`uncaught ${error.message} by ${origin}`));
+    process.on('uncaughtException', (error, origin) => {
+      say(`uncaught ${error.message} by ${origin}`);
+    });
   }
   const app = await NestFactory.createApplicationContext(StrayModule);
   const jobs = app.get(JobQueue);

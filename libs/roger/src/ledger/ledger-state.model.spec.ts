@@ -296,7 +296,7 @@ class World {
         queue: pick(QUEUES, n >> 3) ?? '',
         queueKey: pick(QUEUE_KEYS, n >> 5),
         executionKey: pick(EXECUTION_KEYS, n >> 7),
-        ...(n % 3 === 0 ? { runAt: this.at + (m % 16) * 700 } : {}),
+        ...(n % 6 === 0 ? { runAt: this.at + (m % 16) * 700 } : {}),
         body: 0,
       },
       [id],
@@ -1274,8 +1274,8 @@ const WEIGHTS = {
   inquire: 1,
   cancel: 2,
   release: 2,
-  crash: 2,
-  ghost: 1,
+  crash: 3,
+  ghost: 3,
   note: 1,
   purge: 1,
   pause: 1,
@@ -1285,7 +1285,7 @@ const WEIGHTS = {
   takeOver: 1,
   schedule: 1,
   changeSchedule: 1,
-  cronTick: 4,
+  cronTick: 3,
   writeLate: 1,
   snapshot: 1,
   pass: 1,
@@ -1322,8 +1322,8 @@ describe('a ledger', () => {
       recall(): undefined;
       isInOrder(): boolean;
       routeUntilDue(): { kind: 'normal' };
-      takeQueueKey(job: KeyedJob): void;
-      cronTick(operation: Operation & { op: 'cron tick' }, context: unknown): TickReply;
+      takeQueueKey: (this: Guarded, job: KeyedJob) => void;
+      cronTick: (this: Guarded, operation: Operation & { op: 'cron tick' }, context: unknown) => TickReply;
     }
 
     const guarded = LedgerState.prototype as unknown as Guarded;

@@ -78,7 +78,8 @@ function isMarked(listener: Listener): listener is Marked {
 /** Rejects once more while nobody listens: Node does what it would have done, down to the last detail. */
 function giveToNode(reason: unknown, listeners: readonly Marked[]): void {
   for (const listener of listeners) process.off('unhandledRejection', listener);
-  void Promise.reject(reason as Error);
+  // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it stays what it is
+  void Promise.reject(reason);
   // Later than Node looks for rejections. It is not reached unless the app survives them.
   setImmediate(() => {
     for (const listener of listeners) {
