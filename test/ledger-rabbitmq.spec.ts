@@ -27,6 +27,7 @@ class RabbitmqLedgerFixture implements LedgerFixture {
         deliveryLimit: 5,
         maxBuriedQueueSize: 2,
         ledgerShards: 8,
+        journal: undefined,
       },
       SILENCE,
     );

@@ -30,6 +30,7 @@ class RabbitmqFixture implements TransportFixture {
         deliveryLimit: 20,
         maxBuriedQueueSize: 1_000,
         ledgerShards: 8,
+        journal: undefined,
       },
       SILENCE,
     );

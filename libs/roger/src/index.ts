@@ -6,6 +6,7 @@ export { JobQueue } from './enqueue/job-queue';
 export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
 export type { AwaitableEnqueueResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
 export { InfoService } from './info/info.service';
+export type { KeyedJobCounts, KeyedJobs, QueuedJobs, WaitingJob } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';
 export {
@@ -32,7 +33,9 @@ export {
   LedgerStateError,
   LedgerUnavailableError,
   MalformedJobError,
+  ManagementUnavailableError,
   MisroutedJobError,
+  NoJournalError,
   NotAJobClassError,
   NotConnectedError,
   QueueFullError,
@@ -90,8 +93,8 @@ export type { FinishedOptions } from './reports/awaited-jobs';
 export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';
-export type { RogerModuleOptions } from './roger.options';
-export type { BuriedReason, QueueDepth, TransportState } from './transport';
+export type { JournalOptions, RogerModuleOptions } from './roger.options';
+export type { BuriedReason, QueueDepth, QueueDetails, TransportState } from './transport';
 export { MemoryBroker } from './transports/memory/memory-broker';
 export type { MemoryBrokerOptions } from './transports/memory/memory-broker';
 export type { BuriedJob } from './transports/memory/stored-job';

@@ -159,7 +159,13 @@ class Parts {
     progress.lookInto(this.partitions);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
-    this.info = new InfoService(transport, watches);
+    this.info = new InfoService({
+      transport,
+      ledgers,
+      watches,
+      decode,
+      inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),
+    });
     this.nodeInfo = new NodeInfoService(this.partitions);
     const recurring = { jobs: this.jobQueue, registry, maxJobBytes };
     this.crons = new CronService({

@@ -12,6 +12,7 @@ import type { ThreadOptions } from './nest/threads/thread-options';
 import type { PartitionQueues, QueueOptions } from './partition/partition';
 import { MemoryBroker } from './transports/memory/memory-broker';
 import type { RabbitmqConnectionOptions } from './transports/rabbitmq/connection-options';
+import type { JournalLimits } from './transports/rabbitmq/topology';
 import type { RunLimits } from './worker/run-limits';
 
 /** What `RogerModule.forRoot` takes. */
@@ -141,11 +142,27 @@ export interface RogerModuleOptions {
    */
   persister?: StatePersister | undefined;
   /**
+   * Keeps a journal (a stream on the broker) of what comes to and leaves each queue, for `InfoService.queuedJobs`: who
+   * looks into a queue itself takes its jobs out and puts them back, which counts as failed deliveries. Costs the broker a
+   * second copy of every job, and the client about as much again as the job itself; all nodes of an app need the same. In
+   * memory a look needs none.
+   * @default none
+   */
+  journal?: boolean | JournalOptions | undefined;
+  /**
    * The broker in memory, when there is no `connection`. Give two modules of one process the same to let one enqueue for
    * the other.
    * @default one of its own
    */
   memory?: MemoryBroker | undefined;
+}
+
+/** How much each queue's journal keeps. A job that stands in its queue for longer is not seen any more. */
+export interface JournalOptions {
+  /** Whole seconds. Fixed when the queue is first declared with a journal. @default 604800 */
+  maxAgeSeconds?: number | undefined;
+  /** Bytes. Fixed when the queue is first declared with a journal. @default 268435456 */
+  maxBytes?: number | undefined;
 }
 
 /** The options with their defaults. */
@@ -171,6 +188,7 @@ export interface Settings {
   readonly maxWaitingJobs: number;
   readonly ledgerShards: number;
   readonly persister: StatePersister | undefined;
+  readonly journal: JournalLimits | undefined;
   readonly memory: MemoryBroker | undefined;
 }
 
@@ -201,8 +219,15 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     ledgerShards: options.ledgerShards ?? 8,
     // The log is kept whatever stands beside it.
     persister: options.persister instanceof RabbitStatePersister ? undefined : options.persister,
+    journal: journalOf(options.journal),
     memory: options.memory,
   };
+}
+
+function journalOf(journal: boolean | JournalOptions | undefined): JournalLimits | undefined {
+  if (journal === undefined || journal === false) return undefined;
+  const { maxAgeSeconds = 7 * 24 * 60 * 60, maxBytes = 256 * 1024 * 1024 } = journal === true ? {} : journal;
+  return { maxAgeSeconds, maxBytes };
 }
 
 /** How long runs may take on these settings. */
@@ -263,6 +288,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   maxWaitingJobs: wholeNumber(0, 100_000_000, 'jobs'),
   ledgerShards: wholeNumber(1, 64, 'ledgers'),
   persister: problemsOfPersister,
+  journal: (value, path) => (typeof value === 'boolean' ? [] : problemsOfJournal(value, path)),
   memory: (value, path) =>
     value instanceof MemoryBroker
       ? []
@@ -271,6 +297,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
 
 const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
   uri: problemsOfUri,
+  managementUri: problemsOfManagementUri,
   heartbeatSeconds: wholeNumber(1, 3600, 's'),
   name: (value, path) =>
     typeof value === 'string' && value.length > 0 && value.length <= 128
@@ -325,6 +352,22 @@ function problemsOfThreads(value: unknown, path: string): Problem[] {
   return problems;
 }
 
+const JOURNAL_CHECKS: Record<keyof JournalOptions, Check> = {
+  maxAgeSeconds: wholeNumber(60, 10 * 365 * 24 * 60 * 60, 's'),
+  maxBytes: wholeNumber(1024 * 1024, 1024 * GIB, 'bytes'),
+};
+
+function problemsOfJournal(value: unknown, path: string): Problem[] {
+  return isRecord(value)
+    ? problemsOfFields(value, JOURNAL_CHECKS, path)
+    : [
+        {
+          path,
+          message: `must be true, false or an object like { maxAgeSeconds: 3600 }, not ${describe(value)}`,
+        },
+      ];
+}
+
 function problemsOfPersister(value: unknown, path: string): Problem[] {
   const methods = (value ?? {}) as Partial<Record<string, unknown>>;
   const missing = ['init', 'load', 'store'].filter((name) => typeof methods[name] !== 'function');
@@ -377,6 +420,20 @@ function problemsOfUri(value: unknown, path: string): Problem[] {
   const uris: unknown[] = Array.isArray(value) ? value : [value];
   if (uris.length === 0) return [{ path, message: 'is an empty list' }];
   return uris.flatMap((uri) => problemIf(path, problemOfOneUri(uri)));
+}
+
+/** Never shows the URI: it may hold a password. */
+function problemsOfManagementUri(value: unknown, path: string): Problem[] {
+  const isUri = typeof value === 'string' && URL.canParse(value) && /^https?:\/\/./.test(value);
+  return isUri
+    ? []
+    : [
+        {
+          path,
+          message:
+            "must be a URI like 'http://user:password@localhost:15672', with @ : / and % in user name and password percent-encoded",
+        },
+      ];
 }
 
 /** Never shows the URI: it may hold a password. */

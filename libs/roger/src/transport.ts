@@ -53,6 +53,26 @@ export interface Transport {
   depth(address: QueueAddress): Promise<QueueDepth | undefined>;
 
   /**
+   * What the broker's own statistics say of a queue's normal lane; undefined when it has no such queue.
+   * @throws ManagementUnavailableError
+   */
+  details(address: QueueAddress): Promise<QueueDetails | undefined>;
+
+  /**
+   * Finds out which jobs stand in the queue (or are with a worker, and not settled) without touching it: its order, the
+   * counts of deliveries and the marks of redelivery stay as they are. To within what comes and goes meanwhile. Undefined
+   * where the queue has no journal to tell that from.
+   * @param count how many are wanted, from the head
+   * @param countUnsettled how many are with workers, on all nodes
+   * @throws NotConnectedError, BrokerRefusedError
+   */
+  look(
+    address: QueueAddress,
+    count: number,
+    countUnsettled: () => Promise<number>,
+  ): Promise<QueueLook | undefined>;
+
+  /**
    * Removes the jobs that stand in the queue, on both lanes, and are not delivered to anyone; resolves to their number.
    * Each is shown to `onRemoving` and gone only when that has resolved; when it rejects, those it was shown stay.
    * @throws NotConnectedError, QueueNotFoundError, and what `onRemoving` rejects with
@@ -160,6 +180,34 @@ export interface Subscription {
   stop(): Promise<void>;
   /** Stops, waits until the settlements made so far have reached the broker, and gives back what is unsettled. Never rejects. */
   close(): Promise<void>;
+}
+
+/** What a look into a queue has shown. */
+export interface QueueLook {
+  /** The first jobs: those of the express lane, then the others, each in the order in which they are delivered. Untrusted. */
+  readonly bodies: readonly Buffer[];
+  /** How many there are in all. */
+  readonly standing: number;
+  /** How many come to it later, as far as seen: delayed ones and retries. */
+  readonly delayed: number;
+  /** False when there are others before these that the journal doesn't tell of. */
+  readonly isComplete: boolean;
+}
+
+/** What the broker's own statistics say of a queue, some seconds old. */
+export interface QueueDetails {
+  /** Waiting to be delivered. */
+  readonly ready: number;
+  /** With consumers, of whatever node. */
+  readonly unsettled: number;
+  readonly consumers: number;
+  /** Of all its messages. */
+  readonly bytes: number;
+  /** What the queue takes of the broker's memory. */
+  readonly memoryBytes: number;
+  readonly publishedPerSecond: number;
+  readonly deliveredPerSecond: number;
+  readonly acknowledgedPerSecond: number;
 }
 
 /** Where the jobs of a queue stand. */

@@ -1,23 +1,78 @@
 // What the broker knows of the jobs, for an operator.
-import { InvalidArgumentError } from '../job/errors';
-import { problemOfJobId, problemOfPartitionId } from '../job/names';
+import { checkArgument } from '../job/check-argument';
+import { InvalidArgumentError, NoJournalError, QueueNotFoundError } from '../job/errors';
+import { isCount } from '../job/is-count';
+import type { Job } from '../job/job';
+import type { QueueAddress } from '../job/names';
+import { problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job/names';
+import type { Ledgers } from '../ledger/ledgers';
+import type { KeyedJobPlace, SurveyReply } from '../ledger/operation';
 import type { JobProgress, ProgressListener, ProgressWatches } from '../reports/progress-watches';
-import type { QueueDepth, Transport, TransportState } from '../transport';
+import type { QueueDepth, QueueDetails, Transport, TransportState } from '../transport';
 
 /** A node that runs the job answers within milliseconds; a process's first question opens its mailbox before. */
 const PROGRESS_TIMEOUT_MS = 2_000;
 
+/** The jobs that stand in a queue. */
+export interface QueuedJobs {
+  /** The first ones, in the order in which they will be delivered: those of the express lane, then the others. */
+  readonly jobs: readonly Job[];
+  /** How many stand there in all, whatever was asked for. */
+  readonly total: number;
+  /** How many come to it later (delayed ones, retries), as far as its journal was read. */
+  readonly delayed: number;
+  /** How many of those asked for could not be shown: they are older than the journal, beyond its reach, or no jobs. */
+  readonly unseen: number;
+  /** Nodes that did not say what they have in hand: some of the jobs may run there. */
+  readonly missing: readonly string[];
+}
+
+/** The jobs with keys of a partition, as its ledger knows them. */
+export interface KeyedJobs {
+  /** How many are where, by queue; a queue without any is left out. */
+  readonly counts: ReadonlyMap<string, KeyedJobCounts>;
+  /** The first of those that wait in line for their execution keys, in the order in which they were enqueued. */
+  readonly waiting: readonly WaitingJob[];
+}
+
+/** How many jobs with keys wait `in line`, are `queued`, `delayed`, between two attempts (`retrying`) or `running`. */
+export type KeyedJobCounts = Readonly<Record<KeyedJobPlace, number>>;
+
+/** A job that waits for its execution key. */
+export interface WaitingJob {
+  readonly id: string;
+  readonly queue: string;
+  readonly executionKey: string;
+}
+
+/** What nodes have in hand of a queue. */
+interface InHand {
+  /** Deliveries that are not settled. */
+  readonly unsettled: number;
+  readonly running: ReadonlySet<string>;
+  readonly missing: readonly string[];
+}
+
+export interface InfoParts {
+  readonly transport: Transport;
+  readonly watches: ProgressWatches;
+  readonly ledgers: Pick<Ledgers, 'isUsed' | 'question'>;
+  readonly inHand: (address: QueueAddress) => Promise<InHand>;
+  /** Reads a job's bytes. @throws MalformedJobError */
+  readonly decode: (body: Buffer) => Job;
+}
+
+const MAX_COUNT = 10_000;
+
 /** What holds for the whole cluster, as the broker and the other nodes tell it. */
 export class InfoService {
   /** @internal */
-  constructor(
-    private readonly transport: Transport,
-    private readonly watches: ProgressWatches,
-  ) {}
+  constructor(private readonly parts: InfoParts) {}
 
   /** What carries the jobs (`RabbitMQ 3.10.8`, `memory`) and how it stands with the connection. */
   transportInfo(): { readonly transport: string; readonly state: TransportState } {
-    return { transport: this.transport.describe(), state: this.transport.state };
+    const { transport } = this.parts;
+    return { transport: transport.describe(), state: transport.state };
   }
 
   /**
@@ -26,7 +81,79 @@ export class InfoService {
    * @throws NotConnectedError
    */
   queueDepth(partition: string, queue: string): Promise<QueueDepth | undefined> {
-    return this.transport.depth({ partition, queue });
+    return this.parts.transport.depth({ partition, queue });
+  }
+
+  /**
+   * What the broker's management plugin says of a queue: rates, bytes, and what is with workers. Some seconds old. Needs
+   * `connection.managementUri`; undefined when there is no such queue.
+   * @throws InvalidArgumentError, ManagementUnavailableError
+   */
+  async queueDetails(partition: string, queue: string): Promise<QueueDetails | undefined> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('queue', problemOfQueueName(queue));
+    return this.parts.transport.details({ partition, queue });
+  }
+
+  /**
+   * The first jobs of a queue that have not begun, without touching them: order, delivery counts and marks of redelivery
+   * stay as they are, however often one looks. With RabbitMQ it needs the module's `journal`. Right to within what comes and
+   * goes meanwhile, and to within the clocks of the producers; an aid for people, not a record to compute with.
+   * @param count how many, 1 to 10000
+   * @throws InvalidArgumentError, QueueNotFoundError, NoJournalError, NotConnectedError, BrokerRefusedError
+   *
+   * @example
+   * ```ts
+   * import { InfoService } from 'nestjs-roger';
+   *
+   * export async function next(info: InfoService): Promise<string[]> {
+   *   const { jobs } = await info.queuedJobs('acme', 'mail', 10);
+   *   return jobs.map(({ id, name }) => `${id}: ${name}`);
+   * }
+   * ```
+   */
+  async queuedJobs(partition: string, queue: string, count = 100): Promise<QueuedJobs> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('queue', problemOfQueueName(queue));
+    checkCount(count);
+    const { transport } = this.parts;
+    const address = { partition, queue };
+    let inHand = await this.parts.inHand(address);
+    // Those that run stand before all others, so that many more have to be seen.
+    const look = await transport.look(address, inHand.running.size + count, async () => {
+      inHand = await this.parts.inHand(address);
+      return inHand.unsettled;
+    });
+    if (look === undefined) {
+      if ((await transport.depth(address)) === undefined) throw new QueueNotFoundError(partition, queue);
+      throw new NoJournalError(partition, queue);
+    }
+    const { running, missing } = inHand;
+    const jobs = this.readable(look.bodies)
+      .filter(({ id }) => !running.has(id))
+      .slice(0, count);
+    const total = Math.max(jobs.length, look.standing - running.size);
+    return { jobs, total, delayed: look.delayed, unseen: Math.min(count, total) - jobs.length, missing };
+  }
+
+  /**
+   * Where the jobs with keys of a partition stand, and which wait in line for their execution keys. Asks the ledger; one
+   * that was never used is not made by it.
+   * @param count how many of those that wait are listed, 1 to 10000
+   * @throws InvalidArgumentError, LedgerUnavailableError, NotConnectedError, LedgerShardsMismatchError, RogerClosedError
+   */
+  async keyedJobs(partition: string, count = 100): Promise<KeyedJobs> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkCount(count);
+    const { ledgers } = this.parts;
+    if (!(await ledgers.isUsed(partition))) return { counts: new Map(), waiting: [] };
+    return ledgers.question({ op: 'survey', partition, count }, (reply) => {
+      const { counts, waiting } = reply as unknown as SurveyReply;
+      return {
+        counts: new Map(Object.entries(counts)),
+        waiting: waiting.map(([id, queue, executionKey]) => ({ id, queue, executionKey })),
+      };
+    });
   }
 
   /**
@@ -36,7 +163,7 @@ export class InfoService {
    */
   async progress(partition: string, jobId: string): Promise<JobProgress | undefined> {
     checkJob(partition, jobId);
-    return this.watches.ask(partition, jobId, PROGRESS_TIMEOUT_MS);
+    return this.parts.watches.ask(partition, jobId, PROGRESS_TIMEOUT_MS);
   }
 
   /**
@@ -61,13 +188,27 @@ export class InfoService {
   onProgress(partition: string, jobId: string, listener: ProgressListener): () => void {
     checkJob(partition, jobId);
     if (typeof listener !== 'function') throw new InvalidArgumentError('listener', 'it must be a function');
-    return this.watches.watch(partition, jobId, listener);
+    return this.parts.watches.watch(partition, jobId, listener);
+  }
+
+  private readable(bodies: readonly Buffer[]): Job[] {
+    return bodies.flatMap((body) => {
+      try {
+        return [this.parts.decode(body)];
+      } catch {
+        // It stands in the queue to be buried when its turn comes.
+        return [];
+      }
+    });
   }
 }
 
+function checkCount(count: number): void {
+  if (isCount(count) && count >= 1 && count <= MAX_COUNT) return;
+  throw new InvalidArgumentError('count', `it must be a whole number from 1 to ${MAX_COUNT}`);
+}
+
 function checkJob(partition: string, jobId: string): void {
-  const problemOfPartition = problemOfPartitionId(partition);
-  if (problemOfPartition !== undefined) throw new InvalidArgumentError('partition', problemOfPartition);
-  const problemOfId = problemOfJobId(jobId);
-  if (problemOfId !== undefined) throw new InvalidArgumentError('jobId', problemOfId);
+  checkArgument('partition', problemOfPartitionId(partition));
+  checkArgument('jobId', problemOfJobId(jobId));
 }

@@ -52,6 +52,8 @@ const EXAMPLES: Record<
     'maxJobBytes',
   ],
   QueueNotFoundError: [(text) => new errors.QueueNotFoundError(text, 'mail'), SHOWN, '"mail"'],
+  ManagementUnavailableError: [(text) => new errors.ManagementUnavailableError(text), SHOWN, 'managementUri'],
+  NoJournalError: [(text) => new errors.NoJournalError('acme', text), SHOWN, '"acme"', 'journal: true'],
   QueueFullError: [(text) => new errors.QueueFullError('acme', text), SHOWN, '"acme"'],
   BrokerUnavailableError: [
     () => new errors.BrokerUnavailableError(50, true, cause),

@@ -137,6 +137,35 @@ export class QueueNotFoundError extends RogerError {
   }
 }
 
+/**
+ * The queue keeps no journal, and nobody can look into a queue itself without taking its jobs out: to put them back counts as
+ * failed deliveries, out of their order. Nothing was touched.
+ */
+export class NoJournalError extends RogerError {
+  readonly code = 'ROGER_NO_JOURNAL';
+  constructor(
+    readonly partition: string,
+    readonly queue: string,
+  ) {
+    super(
+      `Queue ${show(queue)} of partition ${show(partition)} keeps no journal, and a look into the queue itself would count ` +
+        `as failed deliveries. Set journal: true in the options of every node (workers and producers) and start them again.`,
+    );
+  }
+}
+
+/** The broker's management plugin was to be asked, and can't be. */
+export class ManagementUnavailableError extends RogerError {
+  readonly code = 'ROGER_MANAGEMENT_UNAVAILABLE';
+  constructor(detail: string, options?: { cause?: unknown }) {
+    super(
+      `The broker's management plugin can not be asked: ${detail}${describeCause(options?.cause)}. ` +
+        `Enable rabbitmq_management and say where it is: connection.managementUri.`,
+      options,
+    );
+  }
+}
+
 /** The broker refused the job because the queue is full (a policy's length limit, or the in-memory bound). */
 export class QueueFullError extends RogerError {
   readonly code = 'ROGER_QUEUE_FULL';

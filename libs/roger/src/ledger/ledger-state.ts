@@ -18,6 +18,7 @@ import type { Line } from './state/partition-state';
 import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import { declared, isJobTemplate, jobOf, refusalOf, rowOf, tickId } from './state/schedule';
 import { Sessions } from './state/sessions';
+import { placeOf, survey } from './state/survey';
 
 /** Cancels that never meet their job (and are not said to be kept for longer), and jobs that never turn up again, go after a day. */
 const KEPT_MS = 24 * 60 * 60 * 1_000;
@@ -105,6 +106,8 @@ export class LedgerState {
         return { ...this.standing() };
       case 'paused':
         return { queues: [...(this.partitions.get(operation.partition)?.paused ?? [])] };
+      case 'survey':
+        return { ...survey(this.partitions.get(operation.partition), operation.count, context.at) };
       case 'is queued':
         return this.describe(this.partitions.get(operation.partition)?.queueKeys.get(operation.key));
       case 'is executing':
@@ -640,14 +643,7 @@ export class LedgerState {
       if (!partition.cancelled.has(jobId)) partition.cancelled.set(jobId, { reason, at });
       return { met: 'unseen' };
     }
-    const met =
-      job.phase === 'waiting' || job.phase === 'running'
-        ? job.phase
-        : job.route?.kind === 'retry'
-          ? 'retrying'
-          : job.route?.kind === 'delay' && (job.runAt ?? 0) > at
-            ? 'delayed'
-            : 'queued';
+    const met = placeOf(job, at);
     if (job.cancelReason !== undefined) return { met };
     job.cancelReason = reason;
     // Who runs keeps its keys until it has stopped; the others won't run any more.

@@ -32,6 +32,7 @@ const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[
     'purge waiting': QUEUE,
     standing: {},
     paused: { partition: 'text' },
+    survey: { partition: 'text', count: 'count' },
     'is queued': KEY,
     'is executing': KEY,
     'remove queued': KEY,

@@ -119,6 +119,8 @@ export type Operation =
   /** Cancelled jobs and paused queues. */
   | { readonly op: 'standing' }
   | { readonly op: 'paused'; readonly partition: string }
+  /** How many jobs with keys are where, and which wait in line; of these the first, so many. */
+  | { readonly op: 'survey'; readonly partition: string; readonly count: number }
   | { readonly op: 'is queued'; readonly partition: string; readonly key: string }
   | { readonly op: 'is executing'; readonly partition: string; readonly key: string }
   | { readonly op: 'remove queued'; readonly partition: string; readonly key: string }
@@ -182,6 +184,17 @@ export type ClaimReply =
   | { readonly claim: 'wait' }
   /** It belongs to a state that this ledger has never had: to be handed in by `adopt`. */
   | { readonly claim: 'foreign' };
+
+/** Answer to `survey`. */
+export interface SurveyReply {
+  /** By queue. */
+  readonly counts: Readonly<Record<string, Readonly<Record<KeyedJobPlace, number>>>>;
+  /** Those in line for their execution keys, in the order in which they were enqueued. */
+  readonly waiting: readonly (readonly [id: string, queue: string, executionKey: string])[];
+}
+
+/** Where a job with a key stands. */
+export type KeyedJobPlace = Exclude<CancelMet, 'unseen'>;
 
 export type EnqueueReply = { readonly duplicate?: string; readonly full?: number };
 

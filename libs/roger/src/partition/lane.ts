@@ -106,6 +106,11 @@ export class Lane implements IntakeOwner, RunObserver {
     return this.running.size;
   }
 
+  /** Deliveries that this node has and has not settled. */
+  get unsettledCount(): number {
+    return this.running.size + this.asking.size + this.ready.size + this.atHandCount;
+  }
+
   /** Runs that didn't heed their signal and go on without a worker. */
   get leftBehindCount(): number {
     return this.leftBehind;

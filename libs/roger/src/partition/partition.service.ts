@@ -1,5 +1,6 @@
 // The partitions that this node serves.
 import { UnknownPartitionError } from '../job/errors';
+import type { QueueAddress } from '../job/names';
 import type { RogerLog } from '../job/log';
 import type { Ledgers, LedgersListener } from '../ledger/ledgers';
 import type { ProgressOfRun, RunningHere } from '../reports/progress-reports';
@@ -123,6 +124,13 @@ export class PartitionService implements LedgersListener, RunningHere {
       }
     }
     return undefined;
+  }
+
+  /** @internal What this node has in hand of a queue. */
+  inHand({ partition, queue }: QueueAddress): { readonly unsettled: number; readonly running: Set<string> } {
+    const lane = this.partitions.get(partition)?.lanes.get(queue);
+    const running = lane?.runs.flatMap(({ job }) => (job === undefined ? [] : [job.id])) ?? [];
+    return { unsettled: lane?.unsettledCount ?? 0, running: new Set(running) };
   }
 
   /** @internal */

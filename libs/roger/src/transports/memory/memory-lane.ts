@@ -8,6 +8,8 @@ import type { StoredJob } from './stored-job';
 /** Somebody who takes jobs of a lane. */
 export interface JobTaker {
   readonly hasRoom: boolean;
+  /** What it has taken and not settled. */
+  readonly inHand: readonly StoredJob[];
   take(job: StoredJob): void;
 }
 
@@ -32,6 +34,13 @@ export class MemoryLane {
 
   get takerCount(): number {
     return this.takers.size;
+  }
+
+  /** All that wait or are with a taker, in their order. */
+  standing(): StoredJob[] {
+    const taken = [...this.takers].flatMap(({ inHand }) => inHand);
+    const returned = this.returned.all();
+    return [...taken, ...returned, ...this.waiting.toArray()].sort((a, b) => a.place - b.place);
   }
 
   append(id: string, body: Buffer): void {

@@ -3,7 +3,7 @@ import { JobCrashedError, QueueFullError, show } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type { DispatchedJob } from '../../ledger-transport';
-import type { BuriedVisitor, QueueDepth, QueueLane, Settlement } from '../../transport';
+import type { BuriedVisitor, QueueDepth, QueueLane, QueueLook, Settlement } from '../../transport';
 import { Graves } from './graves';
 import { MemoryLane } from './memory-lane';
 import type { RetryTimers } from './retry-timers';
@@ -127,6 +127,16 @@ export class MemoryQueue {
   depth(): QueueDepth {
     const ready = this.lanes.reduce((sum, lane) => sum + lane.ready, 0);
     return { ready, consumers: this.normal.takerCount, buried: this.graves.length };
+  }
+
+  look(count: number): QueueLook {
+    const standing = [...(this.express?.standing() ?? []), ...this.normal.standing()];
+    return {
+      bodies: standing.slice(0, count).map(({ body }) => body),
+      standing: standing.length,
+      delayed: this.held - standing.length,
+      isComplete: true,
+    };
   }
 
   buried(): readonly BuriedJob[] {

@@ -28,6 +28,10 @@ export class MemorySubscription implements Subscription, JobTaker {
     return this.connected && !this.stopped && this.unsettled.size < this.prefetch;
   }
 
+  get inHand(): readonly StoredJob[] {
+    return [...this.unsettled].map(({ job }) => job);
+  }
+
   connect(): void {
     if (this.connected || this.stopped) return;
     this.connected = true;

@@ -1,7 +1,7 @@
 // Carries jobs within one process: the adapter of the port to a MemoryBroker.
 // Of node:timers, so that jobs still run in a test that fakes the global timers.
 import { setImmediate } from 'node:timers';
-import { QueueNotFoundError, RogerClosedError } from '../../job/errors';
+import { ManagementUnavailableError, QueueNotFoundError, RogerClosedError } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
 import type {
@@ -9,7 +9,9 @@ import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueDetails,
   QueueLane,
+  QueueLook,
   Subscription,
   Transport,
   TransportState,
@@ -100,6 +102,14 @@ export class MemoryTransport implements Transport {
 
   depth(address: QueueAddress): Promise<QueueDepth | undefined> {
     return this.promise(() => this.broker.find(address)?.depth());
+  }
+
+  details(): Promise<QueueDetails | undefined> {
+    return Promise.reject(new ManagementUnavailableError('there is no broker'));
+  }
+
+  look(address: QueueAddress, count: number): Promise<QueueLook | undefined> {
+    return this.promise(() => this.broker.find(address)?.look(count));
   }
 
   purge(address: QueueAddress, onRemoving?: (bodies: readonly Buffer[]) => Promise<void>): Promise<number> {

@@ -21,6 +21,11 @@ export class ReturnedJobs {
     this.heap[at] = job;
   }
 
+  /** In no order. */
+  all(): readonly StoredJob[] {
+    return this.heap;
+  }
+
   /** The job with the earliest place. */
   take(): StoredJob | undefined {
     const earliest = this.heap[0];

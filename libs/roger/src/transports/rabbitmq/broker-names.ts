@@ -18,12 +18,14 @@ export class BrokerNames {
   readonly buriedExchange: string;
   /** The queue that tells of such jobs. */
   readonly buriedNotices: string;
-  /** Where jobs go whose delay is over. */
+  /** Where jobs go whose delay, or wait for a retry, is over. */
   readonly homeExchange: string;
   /** The exchange and queue of those of them whose queue is not there. */
   readonly homeless: string;
   /** What all nodes hear. */
   readonly systemExchange: string;
+  /** By the name of a queue it leads to the queue's journal. */
+  readonly journalExchange: string;
 
   constructor(namespace: string | undefined) {
     this.prefix = namespace === undefined ? '' : `${namespace}.`;
@@ -33,6 +35,7 @@ export class BrokerNames {
     this.homeExchange = `${this.prefix}roger.delay.home`;
     this.homeless = `${this.prefix}roger.delay.homeless`;
     this.systemExchange = `${this.prefix}roger.system`;
+    this.journalExchange = `${this.prefix}roger.journal`;
   }
 
   queue({ partition, queue }: QueueAddress): string {
@@ -49,6 +52,10 @@ export class BrokerNames {
 
   buried(address: QueueAddress): string {
     return `${this.queue(address)}.buried`;
+  }
+
+  journal(address: QueueAddress): string {
+    return `${this.queue(address)}.journal`;
   }
 
   /** The name of a retry level's exchange and of its queue. */

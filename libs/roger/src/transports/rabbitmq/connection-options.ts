@@ -9,6 +9,12 @@ export interface RabbitmqConnectionOptions {
    */
   uri: string | readonly string[];
   /**
+   * Where the broker's management plugin is: `http://user:password@host:15672`. Asked by `InfoService.queueDetails` and by
+   * nothing else.
+   * @default none
+   */
+  managementUri?: string | undefined;
+  /**
    * Seconds between heartbeats, 1 to 3600. A dead connection is noticed after two to three of them; a handler that
    * blocks the event loop for longer than two loses its connection.
    * @default 10

@@ -24,6 +24,8 @@ export interface ConsumingChannelEvents {
   onQueueGone(detail: string): void;
   /** The broker cancelled the consumers; the channel and its deliveries live on. */
   onCancelled(): void;
+  /** The message is about to leave its queue for good. */
+  onLeaving?(message: ConsumeMessage): void;
 }
 
 /**
@@ -220,6 +222,7 @@ export class ConsumingChannel {
   private acknowledge(message: ConsumeMessage, generation: number): void {
     if (this.isLost) return;
     this.acks.add(message);
+    this.events.onLeaving?.(message);
     this.free(generation);
   }
 

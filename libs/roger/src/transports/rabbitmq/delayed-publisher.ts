@@ -10,8 +10,10 @@ import {
 import type { OutgoingJob, WhenFull } from '../../transport';
 import type { BrokerConnection } from './broker-connection';
 import type { BrokerNames } from './broker-names';
+import { DelayHeaders } from './delay-headers';
 import { delayedMessage } from './job-messages';
-import type { Publisher } from './publisher';
+import type { JournalWriter } from './journal/journal-writer';
+import type { BrokerMessage, Publisher } from './publisher';
 import { RefusedError, UnroutableError } from './publisher';
 import { within } from './time-limit';
 import type { Topology } from './topology';
@@ -19,6 +21,7 @@ import type { Topology } from './topology';
 export interface DelayedPublisherParts {
   readonly names: BrokerNames;
   readonly topology: Topology;
+  readonly journal: JournalWriter | undefined;
   readonly publisher: Publisher;
   readonly connection: BrokerConnection;
   readonly enqueueTimeoutMs: number;
@@ -28,6 +31,7 @@ export interface DelayedPublisherParts {
 }
 
 export class DelayedPublisher {
+  private readonly headers = new DelayHeaders();
   /** Of jobs that wait until their levels are there. */
   private bytesWaiting = 0;
   private up: Promise<unknown> | undefined;
@@ -36,7 +40,7 @@ export class DelayedPublisher {
 
   /** See the port's `publish`. */
   publish(job: OutgoingJob, seconds: number, whenFull: WhenFull): Promise<void> {
-    const message = delayedMessage(this.parts.names, job, seconds);
+    const message = this.messageOf(job, seconds);
     const longest = longestLevelOf(seconds);
     const publish = (): Promise<void> =>
       this.parts.publisher.publish(message, whenFull, (error) =>
@@ -45,6 +49,11 @@ export class DelayedPublisher {
     return this.parts.topology.isDelayLevelDeclared(longest)
       ? publish()
       : this.untilThere(longest, job.body.length).then(publish);
+  }
+
+  private messageOf(job: OutgoingJob, seconds: number): BrokerMessage {
+    const message = delayedMessage(this.parts.names, this.headers, job, seconds);
+    return this.parts.journal?.tracked(message, job, 'normal', seconds) ?? message;
   }
 
   private async untilThere(longest: number, bytes: number): Promise<void> {
@@ -73,13 +82,13 @@ export class DelayedPublisher {
     whenFull: WhenFull,
     failure: Error,
   ): Promise<void> {
-    const { names, topology, publisher, onControlConnection } = this.parts;
+    const { topology, publisher, onControlConnection } = this.parts;
     if (failure instanceof UnroutableError) {
       await onControlConnection((model) => topology.declareDelayLevels(model, longestLevelOf(seconds)));
     } else if (!(failure instanceof RefusedError)) {
       throw failure;
     }
-    await publisher.publish(delayedMessage(names, job, seconds), whenFull).catch((error: unknown) => {
+    await publisher.publish(this.messageOf(job, seconds), whenFull).catch((error: unknown) => {
       throw error instanceof RefusedError ? new QueueFullError(job.partition, job.queue) : error;
     });
   }

@@ -6,6 +6,7 @@ import type { Settlement } from '../../transport';
 import type { BrokerNames } from './broker-names';
 import { makeRoom } from './buried-room';
 import { buriedMessage, retryMessage } from './job-messages';
+import type { JournalWriter } from './journal/journal-writer';
 import type { BrokerMessage, Publisher } from './publisher';
 import { RefusedError, UnroutableError, WithdrawnError } from './publisher';
 import type { Topology } from './topology';
@@ -24,6 +25,7 @@ export interface FollowUpParts {
   readonly names: BrokerNames;
   readonly topology: Topology;
   readonly publisher: Publisher;
+  readonly journal: JournalWriter | undefined;
   /** Whether the transport is closed, and trying on would be for ever. */
   readonly isClosed: () => boolean;
   /** The connection to declare on what is missing. */
@@ -72,12 +74,9 @@ export class FollowUps {
     { id, afterSeconds, body, deliveries }: Extract<FollowUp, { kind: 'retry' }>,
     isLost: () => boolean,
   ): Promise<void> {
-    const message = retryMessage(
-      this.parts.names,
-      { ...this.parts.address, id, body },
-      afterSeconds,
-      deliveries,
-    );
+    const { address, names, journal } = this.parts;
+    const untracked = retryMessage(names, { ...address, id, body }, afterSeconds, deliveries);
+    const message = journal?.tracked(untracked, address, 'normal', afterSeconds) ?? untracked;
     if (!this.parts.topology.isRetryLevelDeclared(afterSeconds)) await this.declareLevel(afterSeconds);
     await this.publishMending(message, isLost, () => this.declareLevel(afterSeconds));
   }

@@ -5,8 +5,10 @@ import Denque from 'denque';
 import { longestLevelOf } from '../../job/delays';
 import { RogerClosedError } from '../../job/errors';
 import type { DispatchedJob, DispatchRoute } from '../../ledger-transport';
+import type { QueueLane } from '../../transport';
 import { DispatchDoubtfulError } from '../../ledger-transport';
 import { makeRoom } from './buried-room';
+import { DelayHeaders } from './delay-headers';
 import { buriedMessage, delayedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { NACKED, RefusedError, UnroutableError } from './publisher';
@@ -39,6 +41,7 @@ interface Dispatch {
 /** What waits goes out in its order, as soon as there is a connection that takes it. */
 export class JobDispatcher {
   private readonly channel: StandingChannel<ConfirmChannel>;
+  private readonly delayHeaders = new DelayHeaders();
   private readonly waiting = new Denque<Dispatch>();
   private readonly inFlight = new Set<Dispatch>();
   private readonly watch: NodeJS.Timeout;
@@ -147,8 +150,17 @@ export class JobDispatcher {
 
   /** @returns false when the channel is closing and took nothing. */
   private send(channel: ConfirmChannel, dispatch: Dispatch): boolean {
-    const { exchange, routingKey, messageId, appId, contentType, headers, body } = dispatch.message;
-    const options = { deliveryMode: 2, mandatory: true, messageId, appId, contentType, headers };
+    const { exchange, routingKey, body, messageId, appId, contentType, headers, correlationId } =
+      dispatch.message;
+    const options = {
+      deliveryMode: 2,
+      mandatory: true,
+      messageId,
+      appId,
+      contentType,
+      headers,
+      correlationId,
+    };
     try {
       channel.publish(exchange, routingKey, body, options, (error: unknown) => {
         // Those of a lost channel are told by its loss.
@@ -172,9 +184,14 @@ export class JobDispatcher {
 
   private settle(dispatch: Dispatch, failure: Error | undefined): void {
     this.inFlight.delete(dispatch);
-    if (dispatch.isReturned) dispatch.reject(new UnroutableError('no queue takes the job'));
-    else if (failure === undefined) dispatch.resolve();
-    else dispatch.reject(failure);
+    if (dispatch.isReturned) {
+      dispatch.reject(new UnroutableError('no queue takes the job'));
+    } else if (failure === undefined) {
+      dispatch.message.onKept?.();
+      dispatch.resolve();
+    } else {
+      dispatch.reject(failure);
+    }
     if (this.inFlight.size === 0) this.onIdle?.();
   }
 
@@ -205,16 +222,35 @@ export class JobDispatcher {
     const { names } = this.parts;
     switch (job.route.kind) {
       case 'normal':
-        return queuedMessage(names, job);
+        return this.tracked(job, queuedMessage(names, job));
       case 'express':
-        return expressMessage(names, job);
+        return this.tracked(job, expressMessage(names, job), 'express');
       case 'retry':
-        return retryMessage(names, job, job.route.afterSeconds);
+        return this.tracked(
+          job,
+          retryMessage(names, job, job.route.afterSeconds),
+          'normal',
+          job.route.afterSeconds,
+        );
       case 'delay':
-        return delayedMessage(names, job, job.route.seconds);
+        return this.tracked(
+          job,
+          delayedMessage(names, this.delayHeaders, job, job.route.seconds),
+          'normal',
+          job.route.seconds,
+        );
       case 'bury':
         return buriedMessage(names, job, job.id, job.body, job.route.reason);
     }
+  }
+
+  private tracked(
+    job: DispatchedJob,
+    message: BrokerMessage,
+    lane: QueueLane = 'normal',
+    afterSeconds = 0,
+  ): BrokerMessage {
+    return this.parts.journal?.tracked(message, job, lane, afterSeconds) ?? message;
   }
 
   /** Levels are made when first needed. */

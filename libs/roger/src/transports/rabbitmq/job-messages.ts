@@ -1,11 +1,12 @@
 // What a job is as a message, for each place that it can go to.
 import { randomUUID } from 'node:crypto';
-import { hasLevel, longestLevelOf } from '../../job/delays';
+import { longestLevelOf } from '../../job/delays';
 import { CONTENT_TYPE } from '../../job/job-codec';
 import type { QueueAddress } from '../../job/names';
 import type { BuriedReason, OutgoingJob } from '../../transport';
 import type { BrokerNames } from './broker-names';
-import { DEFAULT_EXCHANGE, levelHeader } from './broker-names';
+import { DEFAULT_EXCHANGE } from './broker-names';
+import type { DelayHeaders } from './delay-headers';
 import type { BrokerMessage } from './publisher';
 
 /** How often a job had been delivered as another message: the broker counts for one message only. */
@@ -40,11 +41,14 @@ export function retryMessage(
  * To its queue, by delay levels. The headers tell each level, from the longest on, whether it is the message's; its routing
  * key leads it home all the way.
  */
-export function delayedMessage(names: BrokerNames, job: OutgoingJob, seconds: number): BrokerMessage {
-  const longest = longestLevelOf(seconds);
-  const headers: Record<string, boolean> = {};
-  for (let level = longest; level >= 0; level--) headers[levelHeader(level)] = hasLevel(seconds, level);
-  return { ...messageOf(job, names.delayLevel(longest), names.queue(job)), headers };
+export function delayedMessage(
+  names: BrokerNames,
+  headers: DelayHeaders,
+  job: OutgoingJob,
+  seconds: number,
+): BrokerMessage {
+  const message = messageOf(job, names.delayLevel(longestLevelOf(seconds)), names.queue(job));
+  return { ...message, headers: headers.of(seconds) };
 }
 
 /** To the buried; without an id it is no job that could be read. */

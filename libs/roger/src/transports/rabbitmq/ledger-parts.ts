@@ -2,6 +2,7 @@
 import type { RogerLog } from '../../job/log';
 import type { BrokerConnection } from './broker-connection';
 import type { BrokerNames } from './broker-names';
+import type { JournalWriter } from './journal/journal-writer';
 import type { Topology } from './topology';
 
 export interface LedgerParts {
@@ -10,4 +11,6 @@ export interface LedgerParts {
   readonly topology: Topology;
   readonly connection: BrokerConnection;
   readonly log: RogerLog;
+  /** Where queues have journals. */
+  readonly journal: JournalWriter | undefined;
 }

@@ -31,8 +31,11 @@ export interface BrokerMessage {
   readonly messageId: string;
   readonly appId: string;
   readonly contentType: string;
-  readonly headers?: Record<string, string | number | boolean>;
+  readonly headers?: Readonly<Record<string, string | number | boolean>>;
+  readonly correlationId?: string;
   readonly body: Buffer;
+  /** Called once, when the broker has confirmed that it has the message. */
+  readonly onKept?: () => void;
 }
 
 /** The broker has no queue where the message was to go. It was not kept. */
@@ -206,8 +209,16 @@ export class Publisher {
     resolve: () => void,
     reject: (error: Error) => void,
   ): Entry {
-    const { messageId, appId, contentType, headers } = message;
-    const options = { deliveryMode: 2, mandatory: true, messageId, appId, contentType, headers };
+    const { messageId, appId, contentType, headers, correlationId } = message;
+    const options = {
+      deliveryMode: 2,
+      mandatory: true,
+      messageId,
+      appId,
+      contentType,
+      headers,
+      correlationId,
+    };
     return {
       message,
       options,
@@ -332,6 +343,7 @@ export class Publisher {
   private succeed(entry: Entry): void {
     if (this.complaints.size > 0) this.complaints.clear();
     this.settle(entry);
+    entry.message.onKept?.();
     entry.resolve();
   }
 

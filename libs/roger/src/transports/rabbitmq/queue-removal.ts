@@ -14,6 +14,7 @@ export async function removeMessages(
   channel: Channel,
   queue: string,
   onRemoving: (bodies: readonly Buffer[]) => Promise<void>,
+  onRemoved: (message: ConsumeMessage) => void = () => undefined,
 ): Promise<number> {
   const { messageCount } = await channel.checkQueue(queue);
   let removed = 0;
@@ -24,6 +25,7 @@ export async function removeMessages(
     await onRemoving(batch.map(({ content }) => content));
     // Everything up to it: the batches before are acknowledged, and of this one all have been shown.
     channel.ack(last, true);
+    batch.forEach(onRemoved);
     removed += batch.length;
   }
   return removed;

@@ -17,6 +17,7 @@ import { JobDispatcher } from './job-dispatcher';
 import type { LedgerParts } from './ledger-parts';
 import { NodeMailbox } from './node-mailbox';
 import { OutgoingMail } from './outgoing-mail';
+import type { JournalWriter } from './journal/journal-writer';
 import { RabbitmqLedgerMembership } from './rabbitmq.ledger-membership';
 import { within } from './time-limit';
 import type { Topology } from './topology';
@@ -33,6 +34,8 @@ export interface RabbitmqLedgerTransportParts {
   readonly timeoutMs: number;
   readonly names: BrokerNames;
   readonly topology: Topology;
+  /** Where queues have journals. */
+  readonly journal: JournalWriter | undefined;
   readonly log: RogerLog;
 }
 
@@ -134,7 +137,7 @@ export class RabbitmqLedgerTransport implements LedgerTransport {
   /** What the parts of this need; opens the connection. */
   private opened(): LedgerParts {
     this.connection.open();
-    const { names, topology, log } = this.parts;
-    return { nodeId: this.nodeId, names, topology, connection: this.connection, log };
+    const { names, topology, journal, log } = this.parts;
+    return { nodeId: this.nodeId, names, topology, connection: this.connection, journal, log };
   }
 }

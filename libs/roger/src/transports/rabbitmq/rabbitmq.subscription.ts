@@ -7,6 +7,7 @@ import type { DeliveryConsumer, QueueLane, Subscription } from '../../transport'
 import type { BrokerConnection } from './broker-connection';
 import { ConsumingChannel } from './consuming-channel';
 import type { FollowUps } from './follow-ups';
+import type { JournalWriter } from './journal/journal-writer';
 import { within } from './time-limit';
 import type { Topology } from './topology';
 import { ACCESS_REFUSED, replyCode } from './topology';
@@ -25,6 +26,7 @@ export interface SubscriptionParts {
   readonly connection: BrokerConnection;
   readonly topology: Topology;
   readonly followUps: FollowUps;
+  readonly journal: JournalWriter | undefined;
   readonly log: RogerLog;
   /** Told once, when the subscription is closed for good. */
   readonly onClosed: (subscription: RabbitmqSubscription) => void;
@@ -115,6 +117,7 @@ export class RabbitmqSubscription implements Subscription {
   }
 
   private async openChannel(model: ChannelModel): Promise<void> {
+    const { journal } = this.parts;
     await this.parts.topology.declareQueue(model, this.address, this.parts.lane);
     if (this.isStopped || this.parts.connection.current !== model) return;
     const channel = new ConsumingChannel(
@@ -137,6 +140,13 @@ export class RabbitmqSubscription implements Subscription {
           this.say('the broker cancelled the consumer (the queue was deleted or moved)');
           void this.consumeAgain(model, channel);
         },
+        ...(journal === undefined
+          ? {}
+          : {
+              onLeaving: (message) => {
+                journal.left(this.address, message);
+              },
+            }),
       },
     );
     this.channel = channel;

@@ -45,6 +45,7 @@ test.each([
       deliveryLimit: 20,
       maxBuriedQueueSize: 100,
       ledgerShards: 8,
+      journal: undefined,
     },
     LOG,
   );

@@ -2,6 +2,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import {
   BrokerRefusedError,
+  ManagementUnavailableError,
   NotConnectedError,
   QueueFullError,
   QueueNotFoundError,
@@ -14,7 +15,9 @@ import type {
   DeliveryConsumer,
   OutgoingJob,
   QueueDepth,
+  QueueDetails,
   QueueLane,
+  QueueLook,
   Subscription,
   Transport,
   TransportState,
@@ -26,10 +29,14 @@ import type { RabbitmqConnectionOptions } from './connection-options';
 import { DelayedPublisher } from './delayed-publisher';
 import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
+import { readJournal } from './journal/journal-reader';
+import { JournalWriter } from './journal/journal-writer';
+import { StandingJobs } from './journal/standing-jobs';
 import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { visitMessages } from './buried-visit';
 import { removeMessages } from './queue-removal';
+import { ManagementApi } from './management-api';
 import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
 import { within } from './time-limit';
@@ -56,6 +63,8 @@ export class RabbitmqTransport implements Transport {
   private readonly consuming: BrokerConnection;
   private readonly publisher: Publisher;
   private readonly delays: DelayedPublisher;
+  private readonly journal: JournalWriter | undefined;
+  private readonly management: ManagementApi | undefined;
   private readonly subscriptions = new Set<RabbitmqSubscription>();
   private isOpen = false;
   private isConsuming = false;
@@ -75,9 +84,21 @@ export class RabbitmqTransport implements Transport {
       log,
       (connection) => this.topology.redeclare(connection),
     );
+    const { names, topology } = this;
+    this.journal =
+      options.journal === undefined
+        ? undefined
+        : new JournalWriter({ names, topology, connection: this.publishing, log });
+    const { journal } = this;
+    const { managementUri } = options.connection;
+    this.management =
+      managementUri === undefined
+        ? undefined
+        : new ManagementApi(managementUri, vhostOf(options.connection.uri));
     this.delays = new DelayedPublisher({
-      names: this.names,
-      topology: this.topology,
+      names,
+      topology,
+      journal,
       publisher: this.publisher,
       connection: this.publishing,
       enqueueTimeoutMs: options.enqueueTimeoutMs,
@@ -87,8 +108,9 @@ export class RabbitmqTransport implements Transport {
     this.ledgers = new RabbitmqLedgerTransport({
       connection: options.connection,
       timeoutMs: options.enqueueTimeoutMs,
-      names: this.names,
-      topology: this.topology,
+      names,
+      topology,
+      journal,
       log,
     });
   }
@@ -119,7 +141,8 @@ export class RabbitmqTransport implements Transport {
     this.open();
     const { afterSeconds = 0 } = job;
     if (afterSeconds > 0) return this.delays.publish(job, afterSeconds, whenFull);
-    const message = queuedMessage(this.names, job);
+    const untracked = queuedMessage(this.names, job);
+    const message = this.journal?.tracked(untracked, job, 'normal') ?? untracked;
     return this.publisher.publish(message, whenFull, (error) =>
       this.publishAgain(job, message, error, whenFull),
     );
@@ -143,6 +166,7 @@ export class RabbitmqTransport implements Transport {
       names: this.names,
       topology: this.topology,
       publisher: this.publisher,
+      journal: this.journal,
       isClosed: () => this.publisher.isClosed,
       connection: () => this.consuming.current,
       log: this.log,
@@ -153,6 +177,7 @@ export class RabbitmqTransport implements Transport {
       connection: this.consuming,
       topology: this.topology,
       followUps,
+      journal: this.journal,
       log: this.log,
       onClosed: (closed) => this.subscriptions.delete(closed),
     });
@@ -206,6 +231,33 @@ export class RabbitmqTransport implements Transport {
     if (isThere === undefined) throw new QueueNotFoundError(address.partition, address.queue);
   }
 
+  async details(address: QueueAddress): Promise<QueueDetails | undefined> {
+    if (this.management === undefined) throw new ManagementUnavailableError('nobody has said where it is');
+    return this.management.queue(this.names.queue(address));
+  }
+
+  async look(
+    address: QueueAddress,
+    count: number,
+    countUnsettled: () => Promise<number>,
+  ): Promise<QueueLook | undefined> {
+    if (this.journal === undefined) return undefined;
+    const jobs = new StandingJobs(Date.now(), count);
+    const countExpected = async (): Promise<number> => {
+      const [depth, unsettled] = await Promise.all([this.depth(address), countUnsettled()]);
+      return (depth?.ready ?? 0) + unsettled;
+    };
+    const read = await this.askingOf(address, async () => {
+      await withChannel(this.controlConnection(), (channel) =>
+        channel.checkQueue(this.names.journal(address)),
+      );
+      return readJournal(this.controlConnection(), this.names.journal(address), jobs, countExpected);
+    });
+    if (read === undefined) return undefined;
+    const { expected, isComplete } = read;
+    return { bodies: jobs.first(expected), standing: expected, delayed: jobs.delayed, isComplete };
+  }
+
   async close(timeoutMs: number): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -214,6 +266,7 @@ export class RabbitmqTransport implements Transport {
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
+    if (this.journal !== undefined) await within(leftMs(), this.journal.close());
     await Promise.all([
       this.publishing.close(leftMs()),
       this.consuming.close(leftMs()),
@@ -236,8 +289,11 @@ export class RabbitmqTransport implements Transport {
   ): Promise<number | undefined> {
     const queue = this.names.lane(address, lane);
     return this.asking(address, async (channel) => {
-      if (onRemoving !== undefined) return removeMessages(channel, queue, onRemoving);
+      if (onRemoving !== undefined) {
+        return removeMessages(channel, queue, onRemoving, (message) => this.journal?.left(address, message));
+      }
       const { messageCount } = await channel.purgeQueue(queue);
+      this.journal?.emptied(address, lane);
       return messageCount;
     });
   }
@@ -306,6 +362,12 @@ export class RabbitmqTransport implements Transport {
     }
     return connection;
   }
+}
+
+function vhostOf(uri: string | readonly string[]): string {
+  const [first = ''] = typeof uri === 'string' ? [uri] : uri;
+  const { pathname } = new URL(first);
+  return pathname === '' ? '/' : decodeURIComponent(pathname.slice(1));
 }
 
 /** What fails without a word of the broker's has lost its connection on the way. @throws NotConnectedError */

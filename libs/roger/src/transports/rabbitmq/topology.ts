@@ -20,6 +20,7 @@ const REQUEST_TTL_MS = 30_000;
 const MAX_NOTICES = 100_000;
 /** A queue that was deleted is there again within this, if anybody serves it. */
 const HOMELESS_SECONDS = 10;
+const MAX_SEGMENT_BYTES = 50 * 1024 * 1024;
 const PRECONDITION_FAILED = 406;
 export const ACCESS_REFUSED = 403;
 export const NOT_FOUND = 404;
@@ -28,6 +29,14 @@ export interface TopologyOptions {
   readonly deliveryLimit: number;
   readonly maxBuriedQueueSize: number;
   readonly ledgerShards: number;
+  /** Of the queues' journals; undefined: they have none. */
+  readonly journal: JournalLimits | undefined;
+}
+
+/** How much a queue's journal keeps. */
+export interface JournalLimits {
+  readonly maxAgeSeconds: number;
+  readonly maxBytes: number;
 }
 
 /**
@@ -77,7 +86,47 @@ export class Topology {
         await bind(channel, name, this.names.homeExchange, name);
       }
     });
+    if (lane === 'normal' && this.options.journal !== undefined) {
+      await this.declareJournal(connection, address, this.options.journal);
+    }
     this.queues.set(name, { address, lane });
+  }
+
+  /** An aid for people: one that is there with other limits is taken as it is. */
+  private async declareJournal(
+    connection: ChannelModel,
+    address: QueueAddress,
+    { maxAgeSeconds, maxBytes }: JournalLimits,
+  ): Promise<void> {
+    const name = this.names.journal(address);
+    const isThere = await withChannel(connection, (channel) => channel.checkQueue(name)).then(
+      () => true,
+      (error: unknown) => {
+        if (replyCode(error) === NOT_FOUND) return false;
+        throw error;
+      },
+    );
+    await withChannel(connection, async (channel) => {
+      if (!isThere) {
+        const args = {
+          'x-queue-type': 'stream',
+          'x-max-age': `${maxAgeSeconds}s`,
+          'x-max-length-bytes': maxBytes,
+          // A stream forgets a whole segment at a time.
+          'x-stream-max-segment-size-bytes': Math.min(MAX_SEGMENT_BYTES, Math.ceil(maxBytes / 8)),
+        };
+        await naming(`queue ${name}`, channel.assertQueue(name, { durable: true, arguments: args }));
+      }
+      await declareExchange(channel, this.names.journalExchange, 'direct');
+      await bind(channel, name, this.names.journalExchange, this.names.queue(address));
+    });
+  }
+
+  /** @throws TopologyMismatchError, BrokerRefusedError */
+  declareJournalExchange(connection: ChannelModel): Promise<void> {
+    return this.once(connection, 'declare journal', () =>
+      withChannel(connection, (channel) => declareExchange(channel, this.names.journalExchange, 'direct')),
+    );
   }
 
   /** What the broker buries goes to its queue, and a copy to whoever watches. */
@@ -192,7 +241,9 @@ export class Topology {
     const name = this.names.retryLevel(seconds);
     await withChannel(connection, async (channel) => {
       await this.declareJobsExchange(channel);
-      await declareQuorumQueue(channel, name, this.passingOnArguments(seconds, this.names.jobsExchange));
+      await this.declareHomeless(channel);
+      await this.declareHomeExchange(channel);
+      await declareQuorumQueue(channel, name, this.passingOnArguments(seconds, this.names.homeExchange));
       // An exchange before the queue lets a message keep the routing key that leads it home when its time is over.
       await declareExchange(channel, name, 'fanout');
       await channel.bindQueue(name, name, '');
@@ -246,7 +297,7 @@ export class Topology {
     await naming(`the binding of exchange ${next}`, channel.bindExchange(next, name, '', when(false)));
   }
 
-  /** Where each queue has its delayed jobs from: apart from the jobs exchange, for it sends on what it can't route. */
+  /** Where each queue has its due jobs from, delayed or to be retried: apart from the jobs exchange, for it sends on what it can't route. */
   private declareHomeExchange(channel: Channel): Promise<void> {
     return declareExchange(channel, this.names.homeExchange, 'direct', this.names.homeless);
   }
