@@ -54,6 +54,12 @@ export interface ChildAppOptions {
   readonly sightings: Sightings;
   /** Resolve the start before the app serves its partitions. @default false */
   readonly isStartEnough?: boolean;
+  /** Have it answer the commands of {@link NodeCommands}. @default false */
+  readonly answersCommands?: boolean;
+  /** Have it not call `enableShutdownHooks`. @default false */
+  readonly forgetsShutdownHooks?: boolean;
+  /** Above the environment of this process. */
+  readonly env?: NodeJS.ProcessEnv;
   /** By how much its clock is ahead; of one that is behind, negative. @default 0 */
   readonly clockAheadMs?: number;
 }
@@ -100,12 +106,15 @@ export class ChildApp {
       node: options.node,
       roger: options.roger,
       isStartEnough: options.isStartEnough ?? false,
+      answersCommands: options.answersCommands ?? false,
+      forgetsShutdownHooks: options.forgetsShutdownHooks ?? false,
       clockAheadMs: options.clockAheadMs ?? 0,
     });
     const child = fork(join(__dirname, 'child-program.ts'), [settings], {
       cwd: ROOT,
       execArgv: ['-r', '@swc-node/register'],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: { ...process.env, ...options.env },
     });
     const app = new ChildApp(child, options);
     await app.report('started', 30_000);

@@ -7,6 +7,7 @@ import type { RogerModuleOptions } from 'nestjs-roger';
 import { BuriedJobs, JobQueue, NotConnectedError, PartitionService, RogerModule } from 'nestjs-roger';
 import type { EnqueueOrder, Order, Report, RetryBuriedOrder } from './child-app';
 import { KEYED, KeyedWork } from './keyed-work';
+import { NODE_NAME, NodeCommands } from './node-commands';
 import { ResultWork } from './result-work';
 import { Gate } from './signal';
 import { THREADED } from './thread-jobs';
@@ -17,6 +18,8 @@ interface Settings {
   readonly node: string;
   readonly roger: RogerModuleOptions;
   readonly isStartEnough: boolean;
+  readonly answersCommands: boolean;
+  readonly forgetsShutdownHooks: boolean;
   readonly clockAheadMs: number;
 }
 
@@ -40,6 +43,7 @@ class Telling extends Witness {
   providers: [
     ...KEYED,
     ResultWork,
+    ...(settings.answersCommands ? [NodeCommands, { provide: NODE_NAME, useValue: settings.node }] : []),
     ...(settings.roger.threads === undefined ? [] : THREADED),
     { provide: Witness, useClass: Telling },
   ],
@@ -85,7 +89,7 @@ async function retryBuried(buried: BuriedJobs, order: RetryBuriedOrder): Promise
 
 async function main(): Promise<void> {
   const app = await NestFactory.createApplicationContext(ChildModule, { logger });
-  app.enableShutdownHooks();
+  if (!settings.forgetsShutdownHooks) app.enableShutdownHooks();
   process.on('message', (order: Order) => {
     if (order === 'release') {
       held.open();

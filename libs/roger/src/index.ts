@@ -1,10 +1,18 @@
 // The public names, one by one.
+export { ClusterService } from './cluster/cluster.service';
+export type { ClusterChange, ClusterNode } from './cluster/cluster.service';
+export type { CommandContext } from './cluster/command-answers';
+export type { CallOptions, CallResult } from './cluster/command-calls';
 export type { CronOptions } from './cron/cron-definition';
 export { CronService } from './cron/cron.service';
 export type { RecurringJobStatus, RunNowResult, ScheduleOptions } from './cron/cron.service';
 export { JobQueue } from './enqueue/job-queue';
 export type { EnqueueDuplicate, EnqueueFailure, EnqueueManyResult } from './enqueue/batch';
 export type { AwaitableEnqueueResult, EnqueueOptions, EnqueueResult } from './enqueue/job-queue';
+export { RogerHealth } from './health/roger-health';
+export type { HealthOptions, HealthReport, HealthStatus, WaitingQueue } from './health/roger-health';
+export { RogerHealthIndicator } from './health/roger-health.indicator';
+export type { RogerIndicatorResult } from './health/roger-health.indicator';
 export { InfoService } from './info/info.service';
 export type { KeyedJobCounts, KeyedJobs, QueuedJobs, WaitingJob } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
@@ -13,10 +21,14 @@ export {
   BrokerBlockedError,
   BrokerRefusedError,
   BrokerUnavailableError,
+  CommandFailedError,
+  CommandRefusedError,
   DeliveryLostError,
+  DuplicateCommandError,
   DuplicateJobDefinitionError,
   EnqueueBufferFullError,
   InvalidArgumentError,
+  InvalidCommandError,
   InvalidEnqueueOptionsError,
   InvalidJobArgsError,
   InvalidJobDefinitionError,
@@ -44,6 +56,7 @@ export {
   RogerError,
   ShutdownError,
   TopologyMismatchError,
+  UnknownCommandError,
   UnknownJobError,
   UnknownPartitionError,
 } from './job/errors';
@@ -73,6 +86,7 @@ export type { StatePersister } from './ledger/state-persister';
 export { ROGER_CONTEXT } from './nest/enhancers';
 export { InjectRoger } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
+export { RogerCommand } from './nest/roger-command.decorator';
 export { RogerCron } from './nest/roger-cron.decorator';
 export { RogerJob } from './nest/roger-job.decorator';
 export { BuriedJobs } from './partition/buried-jobs.service';
@@ -94,7 +108,7 @@ export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';
 export type { JournalOptions, RogerModuleOptions } from './roger.options';
-export type { BuriedReason, QueueDepth, QueueDetails, TransportState } from './transport';
+export type { BuriedReason, LevelDepths, QueueDepth, QueueDetails, TransportState } from './transport';
 export { MemoryBroker } from './transports/memory/memory-broker';
 export type { MemoryBrokerOptions } from './transports/memory/memory-broker';
 export type { BuriedJob } from './transports/memory/stored-job';

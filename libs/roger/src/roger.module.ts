@@ -2,16 +2,23 @@
 import type { DynamicModule, Provider } from '@nestjs/common';
 import { ConfigurableModuleBuilder, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { Activity } from './cluster/activity';
+import { ClusterService } from './cluster/cluster.service';
+import { CommandAnswers } from './cluster/command-answers';
+import { CommandCalls } from './cluster/command-calls';
 import { CronService } from './cron/cron.service';
 import { declaredJobs } from './cron/declared-jobs';
 import { Ticker } from './cron/ticker';
 import { JobQueue } from './enqueue/job-queue';
+import { RogerHealth } from './health/roger-health';
+import { RogerHealthIndicator } from './health/roger-health.indicator';
 import { InfoService } from './info/info.service';
 import { NodeInfoService } from './info/node-info.service';
 import type { Class } from './job/job-definition';
 import type { Job } from './job/job';
 import { decodeJob } from './job/job-codec';
 import { JobRegistry } from './job/job-registry';
+import { LADDER } from './job/retry-levels';
 import { Ledgers } from './ledger/ledgers';
 import { Enhancers } from './nest/enhancers';
 import { Explorer } from './nest/explorer';
@@ -25,7 +32,7 @@ import { BuriedJobs } from './partition/buried-jobs.service';
 import { jobThread } from './nest/threads/job-thread';
 import { JobThreads } from './nest/threads/job-threads';
 import { GlobalStateService } from './partition/global-state.service';
-import { retryLevelsOfQueue } from './partition/partition';
+import { levelsOfQueues, retryLevelsOfQueue } from './partition/partition';
 import { PartitionService } from './partition/partition.service';
 import { AwaitedJobs } from './reports/awaited-jobs';
 import { OutcomeReplies } from './reports/outcome-replies';
@@ -103,6 +110,9 @@ class Parts {
   readonly info: InfoService;
   readonly nodeInfo: NodeInfoService;
   readonly crons: CronService;
+  readonly cluster: ClusterService;
+  readonly health: RogerHealth;
+  readonly healthIndicator: RogerHealthIndicator;
   readonly lifecycle: Lifecycle;
 
   constructor(
@@ -163,6 +173,13 @@ class Parts {
       transport,
       ledgers,
       watches,
+      retryLevels: () =>
+        new Set([
+          ...LADDER,
+          ...retryLevels,
+          ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
+          ...levelsOfQueues(partitions),
+        ]),
       decode,
       inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),
     });
@@ -174,13 +191,34 @@ class Parts {
       transport,
       configured: partitions,
     });
+    const activity = new Activity((isActive) => {
+      ledgers.presence.setActive(isActive);
+      // What ends drains its lanes, and may let them have what is at hand until then.
+      if (!activity.isEnding) this.partitions.setActive(isActive);
+    });
+    const calls = new CommandCalls(ledgers, maxJobBytes);
+    const answers = new CommandAnswers(ledgers, maxJobBytes, log);
+    this.cluster = new ClusterService({
+      mail: ledgers,
+      calls,
+      answers,
+      activity,
+      transport,
+      intake: this.partitions,
+      log,
+    });
+    this.health = new RogerHealth({ activity, transport, ledgers, partitions: this.partitions });
+    this.healthIndicator = new RogerHealthIndicator(this.health);
     this.lifecycle = new Lifecycle({
       explorer: new Explorer(nest.discovery, invoker, instance, known, threads),
       registry,
       callbacks,
       transport,
       ledgers,
-      reports: [progress, watches, replies, awaited],
+      activity,
+      commands: answers,
+      needsShutdown: settings.connection !== undefined,
+      closing: [progress, watches, replies, awaited, calls, this.health],
       partitions: this.partitions,
       readDeclaredJobs: () => declaredJobs(recurring, registry.runnableDefinitions, Object.keys(partitions)),
       ticker: new Ticker(ledgers.schedules, log, (partition) =>
@@ -226,6 +264,9 @@ const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) 
   { service: CronService, of: (parts) => parts.crons },
   { service: InfoService, of: (parts) => parts.info },
   { service: NodeInfoService, of: (parts) => parts.nodeInfo },
+  { service: ClusterService, of: (parts) => parts.cluster },
+  { service: RogerHealth, of: (parts) => parts.health },
+  { service: RogerHealthIndicator, of: (parts) => parts.healthIndicator },
 ];
 
 /** Adds the services of one instance, each exported under its token. */

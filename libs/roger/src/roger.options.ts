@@ -35,6 +35,11 @@ export interface RogerModuleOptions {
    */
   mode?: 'producer' | 'worker' | undefined;
   /**
+   * What this node is called in `ClusterService.nodes()`, for people: 1 to 128 characters. It need not be unique.
+   * @default none (the host's name and the process id are shown: `host:4711`)
+   */
+  nodeName?: string | undefined;
+  /**
    * Put before the name of everything on the broker, so that several apps or stages share a vhost. `A-Z a-z 0-9 _ -`.
    * All nodes of an app need the same.
    * @default none
@@ -170,6 +175,7 @@ export interface Settings {
   readonly connection: RabbitmqConnectionOptions | undefined;
   readonly partitions: Readonly<Record<string, PartitionQueues>>;
   readonly mode: 'producer' | 'worker';
+  readonly nodeName: string | undefined;
   readonly namespace: string | undefined;
   readonly retryLevels: readonly number[];
   readonly retryJitter: number;
@@ -200,6 +206,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     connection: options.connection,
     partitions: options.partitions ?? {},
     mode: options.mode ?? 'worker',
+    nodeName: options.nodeName,
     namespace: options.namespace,
     retryLevels: options.retryLevels ?? DEFAULT_RETRY_LEVELS,
     retryJitter: options.retryJitter ?? 0,
@@ -256,6 +263,7 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
     value === 'producer' || value === 'worker'
       ? []
       : [{ path, message: `must be 'producer' or 'worker', not ${describe(value)}` }],
+  nodeName: shortText,
   namespace: (value, path) =>
     typeof value === 'string' && /^[A-Za-z0-9_-]{1,64}$/.test(value)
       ? []
@@ -299,10 +307,7 @@ const CONNECTION_CHECKS: Record<keyof RabbitmqConnectionOptions, Check> = {
   uri: problemsOfUri,
   managementUri: problemsOfManagementUri,
   heartbeatSeconds: wholeNumber(1, 3600, 's'),
-  name: (value, path) =>
-    typeof value === 'string' && value.length > 0 && value.length <= 128
-      ? []
-      : [{ path, message: `must be a text of 1 to 128 characters, not ${describe(value)}` }],
+  name: shortText,
   tls: (value, path) =>
     typeof value === 'object' && value !== null
       ? []
@@ -517,6 +522,12 @@ function wholeNumber(min: number, max: number, unit: string): Check {
             message: `must be a whole number of ${unit} from ${min} to ${max}, not ${describe(value)}`,
           },
         ];
+}
+
+function shortText(value: unknown, path: string): Problem[] {
+  return typeof value === 'string' && value.length > 0 && value.length <= 128
+    ? []
+    : [{ path, message: `must be a text of 1 to 128 characters, not ${describe(value)}` }];
 }
 
 function problemIf(path: string, message: string | undefined): Problem[] {

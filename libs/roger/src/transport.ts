@@ -53,6 +53,13 @@ export interface Transport {
   depth(address: QueueAddress): Promise<QueueDepth | undefined>;
 
   /**
+   * How many jobs of all queues come later.
+   * @param retryLevels the seconds of the levels to ask for; others may hold jobs, too
+   * @throws NotConnectedError, BrokerRefusedError
+   */
+  levels(retryLevels: ReadonlySet<number>): Promise<LevelDepths>;
+
+  /**
    * What the broker's own statistics say of a queue's normal lane; undefined when it has no such queue.
    * @throws ManagementUnavailableError
    */
@@ -176,6 +183,11 @@ export interface BuriedMessage {
 export interface Subscription {
   /** At most this many unsettled deliveries, as soon as the broker knows; 0: none. The unsettled ones stay ours and count. */
   setPrefetch(prefetch: number): void;
+  /**
+   * Resolves when the broker has the last prefetch, and knows what was handed back until then; while nothing can be taken,
+   * or when the broker doesn't answer, soon. Never rejects.
+   */
+  applied(): Promise<void>;
   /** Takes no more jobs. Resolves when none can come any more (or the broker doesn't answer); settlements still go through. */
   stop(): Promise<void>;
   /** Stops, waits until the settlements made so far have reached the broker, and gives back what is unsettled. Never rejects. */
@@ -192,6 +204,16 @@ export interface QueueLook {
   readonly delayed: number;
   /** False when there are others before these that the journal doesn't tell of. */
   readonly isComplete: boolean;
+}
+
+/** Where jobs are that come to their queues later. */
+export interface LevelDepths {
+  /** Not due yet. */
+  readonly delayed: number;
+  /** Between two attempts, by the seconds of their level; a level without any is left out. */
+  readonly retrying: ReadonlyMap<number, number>;
+  /** Due, but their queue is not there: they are tried again every 10 s. */
+  readonly homeless: number;
 }
 
 /** What the broker's own statistics say of a queue, some seconds old. */

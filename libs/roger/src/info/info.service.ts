@@ -8,7 +8,7 @@ import { problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job
 import type { Ledgers } from '../ledger/ledgers';
 import type { KeyedJobPlace, SurveyReply } from '../ledger/operation';
 import type { JobProgress, ProgressListener, ProgressWatches } from '../reports/progress-watches';
-import type { QueueDepth, QueueDetails, Transport, TransportState } from '../transport';
+import type { LevelDepths, QueueDepth, QueueDetails, Transport, TransportState } from '../transport';
 
 /** A node that runs the job answers within milliseconds; a process's first question opens its mailbox before. */
 const PROGRESS_TIMEOUT_MS = 2_000;
@@ -57,6 +57,8 @@ export interface InfoParts {
   readonly transport: Transport;
   readonly watches: ProgressWatches;
   readonly ledgers: Pick<Ledgers, 'isUsed' | 'question'>;
+  /** The seconds of all levels that this app knows of. */
+  readonly retryLevels: () => ReadonlySet<number>;
   readonly inHand: (address: QueueAddress) => Promise<InHand>;
   /** Reads a job's bytes. @throws MalformedJobError */
   readonly decode: (body: Buffer) => Job;
@@ -82,6 +84,15 @@ export class InfoService {
    */
   queueDepth(partition: string, queue: string): Promise<QueueDepth | undefined> {
     return this.parts.transport.depth({ partition, queue });
+  }
+
+  /**
+   * How many jobs of all partitions come to their queues later: delayed ones, and those between two attempts by the seconds
+   * of their level. Jobs with keys that wait there are among them.
+   * @throws NotConnectedError, BrokerRefusedError
+   */
+  async levels(): Promise<LevelDepths> {
+    return this.parts.transport.levels(this.parts.retryLevels());
   }
 
   /**

@@ -120,6 +120,29 @@ const EXAMPLES: Record<
   ],
   JobNotFinishedError: [(text) => new errors.JobNotFinishedError(text, 500), SHOWN, '500 ms', 'goes on'],
   JobResultUnavailableError: [(text) => new errors.JobResultUnavailableError('j1', text), SHOWN, '"j1"'],
+  InvalidCommandError: [
+    (text) => new errors.InvalidCommandError(text, 'it is request-scoped'),
+    SHOWN,
+    'request-scoped',
+  ],
+  DuplicateCommandError: [
+    (text) => new errors.DuplicateCommandError(text, 'A.first', 'B.second'),
+    SHOWN,
+    'A.first and B.second',
+  ],
+  UnknownCommandError: [(text) => new errors.UnknownCommandError(text, 'node-1'), SHOWN, 'node-1'],
+  CommandFailedError: [
+    (text) => new errors.CommandFailedError(text, 'node-1', { type: 'TypeError', message: text }),
+    SHOWN,
+    'node-1',
+    'TypeError',
+  ],
+  CommandRefusedError: [
+    (text) => new errors.CommandRefusedError(text, 'node-1', 'it is shutting down'),
+    SHOWN,
+    'node-1',
+    'shutting down',
+  ],
 };
 
 const names = Object.keys(EXAMPLES) as (keyof typeof EXAMPLES)[];

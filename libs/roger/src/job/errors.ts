@@ -497,6 +497,69 @@ export class JobResultUnavailableError extends RogerError {
   }
 }
 
+/** A method under `@RogerCommand` can't be called as it is, or its module instance is not there. The start is refused. */
+export class InvalidCommandError extends RogerError {
+  readonly code = 'ROGER_INVALID_COMMAND';
+  constructor(
+    /** Where it stands: `Class.method`. */
+    readonly handler: string,
+    problem: string,
+  ) {
+    super(`Invalid command handler ${handler}: ${problem}`);
+  }
+}
+
+/** Two methods answer one command, so that a call could mean either. The start is refused. */
+export class DuplicateCommandError extends RogerError {
+  readonly code = 'ROGER_DUPLICATE_COMMAND';
+  constructor(
+    readonly command: string,
+    first: string,
+    second: string,
+  ) {
+    super(
+      `Two methods answer the command ${show(command)}: ${first} and ${second}. ` +
+        `Give one of them another name, or list its class in one module only.`,
+    );
+  }
+}
+
+/** The called node has no handler of this command: it runs another version of the app, or another app. */
+export class UnknownCommandError extends RogerError {
+  readonly code = 'ROGER_UNKNOWN_COMMAND';
+  constructor(
+    readonly command: string,
+    readonly node: string,
+  ) {
+    super(`Node ${node} has no handler of the command ${show(command)}`);
+  }
+}
+
+/** The handler of the command threw on the called node, or what it returned can't travel. */
+export class CommandFailedError extends RogerError {
+  readonly code = 'ROGER_COMMAND_FAILED';
+  constructor(
+    readonly command: string,
+    readonly node: string,
+    /** Of what was thrown: its code or class, and its text. */
+    readonly reason: { readonly type: string; readonly message: string },
+  ) {
+    super(`The command ${show(command)} failed on node ${node}: ${reason.type}: ${reason.message}`);
+  }
+}
+
+/** The called node did not begin the command: it has too many of them under way, or is shutting down. Call again later. */
+export class CommandRefusedError extends RogerError {
+  readonly code = 'ROGER_COMMAND_REFUSED';
+  constructor(
+    readonly command: string,
+    readonly node: string,
+    readonly problem: string,
+  ) {
+    super(`Node ${node} refused the command ${show(command)}: ${problem}`);
+  }
+}
+
 function describeCause(cause: unknown): string {
   return cause instanceof Error ? ` (${cause.message})` : '';
 }

@@ -7,6 +7,10 @@ const QUEUE_NAME = /^[a-z0-9_]{1,64}$/;
 const JOB_NAME = /^[A-Za-z0-9_.:/-]{1,128}$/;
 /** Of a module instance; it stands in injection tokens and before the lines of the log. */
 const INSTANCE_NAME = /^[A-Za-z0-9_.:/-]{1,64}$/;
+const COMMAND_NAME = /^[A-Za-z0-9_.:/-]{1,128}$/;
+/** Commands of Roger's own begin so. */
+export const OWN_COMMANDS = 'roger.';
+export type OwnCommand = `${typeof OWN_COMMANDS}${string}`;
 /** Job ids are printable ASCII, so that they fit every header, log and file name quoting. */
 const JOB_ID = /^[\x21-\x7e]{1,128}$/;
 
@@ -41,6 +45,19 @@ export function problemOfJobName(name: unknown): string | undefined {
 export function problemOfInstanceName(name: unknown): string | undefined {
   if (typeof name === 'string' && INSTANCE_NAME.test(name)) return undefined;
   return `${describe(name)} is no instance name: 1 to 64 of the characters A-Z, a-z, 0-9, _ . : / and -`;
+}
+
+/** The problem with the name of a command, or undefined when it is fine. */
+export function problemOfCommandName(name: unknown): string | undefined {
+  if (typeof name === 'string' && COMMAND_NAME.test(name)) return undefined;
+  return `${describe(name)} is no command name: 1 to 128 of the characters A-Z, a-z, 0-9, _ . : / and -`;
+}
+
+/** The problem with the name of a command of the app, or undefined when it is fine. */
+export function problemOfOwnCommandName(name: unknown): string | undefined {
+  const problem = problemOfCommandName(name);
+  if (problem !== undefined || !(name as string).startsWith(OWN_COMMANDS)) return problem;
+  return `${describe(name)} begins with ${show(OWN_COMMANDS)}, as Roger's own commands do; choose another name`;
 }
 
 /** The problem with a job id, or undefined when it is fine. */

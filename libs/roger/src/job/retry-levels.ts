@@ -48,7 +48,8 @@ const ROUND_DELAYS: readonly number[] = [
   MAX_LEVEL_SECONDS,
 ];
 const MAX_STEP = 1.1;
-const LADDER = ladder();
+/** The levels that a computed delay can come to. */
+export const LADDER: readonly number[] = ladder();
 
 /**
  * The level for a delay that somebody computed: the first one that is not shorter. Each level is a queue on the broker, so

@@ -2,11 +2,12 @@
 import { performance } from 'node:perf_hooks';
 import { Announcements } from './announcements';
 import type { Heard } from './announcements';
-import { ServingNodes } from './serving-nodes';
+import type { NodeCard } from './present-nodes';
+import { PresentNodes } from './present-nodes';
 
 describe('an announcement', () => {
   let now: number;
-  let nodes: ServingNodes;
+  let nodes: PresentNodes;
   let announcements: Announcements;
   let gone: Set<string>;
   let probed: string[];
@@ -15,7 +16,7 @@ describe('an announcement', () => {
     jest.useFakeTimers();
     now = 1_000;
     jest.spyOn(performance, 'now').mockImplementation(() => now);
-    nodes = new ServingNodes();
+    nodes = new PresentNodes();
     nodes.calledRoll();
     gone = new Set();
     probed = [];
@@ -51,8 +52,8 @@ describe('an announcement', () => {
   }
 
   it('is over at once when all have heard it', async () => {
-    nodes.heardOf('a');
-    nodes.heardOf('b');
+    nodes.heardOf(cardOf('a'));
+    nodes.heardOf(cardOf('b'));
     const told = tell();
     announcements.heard(told.number, 'a', false);
     await pass(0);
@@ -69,8 +70,8 @@ describe('an announcement', () => {
   });
 
   it('names who is there and has not heard it after 3 s', async () => {
-    nodes.heardOf('silent');
-    nodes.heardOf('b');
+    nodes.heardOf(cardOf('silent'));
+    nodes.heardOf(cardOf('b'));
     const told = tell();
     announcements.heard(told.number, 'b', false);
     await pass(2_900);
@@ -80,16 +81,16 @@ describe('an announcement', () => {
   });
 
   it('does not wait for a node that the broker no longer knows', async () => {
-    nodes.heardOf('killed');
+    nodes.heardOf(cardOf('killed'));
     gone.add('killed');
     const told = tell();
     await pass(400);
     expect(told.heard).toEqual({ missing: [], isRunning: false });
-    expect(nodes.present()).toEqual([]);
+    expect(nodes.serving()).toEqual([]);
   });
 
   it('waits for a node that can not be asked', async () => {
-    nodes.heardOf('unaskable');
+    nodes.heardOf(cardOf('unaskable'));
     const told = tell();
     await pass(1_000);
     expect(told.heard).toBeUndefined();
@@ -103,7 +104,7 @@ describe('an announcement', () => {
     expect(told.heard).toBeUndefined();
     nodes.calledRoll();
     await pass(100);
-    nodes.heardOf('late');
+    nodes.heardOf(cardOf('late'));
     await pass(300);
     expect(told.heard).toBeUndefined();
     announcements.heard(told.number, 'late', false);
@@ -119,7 +120,7 @@ describe('an announcement', () => {
   });
 
   it('is given up when the node closes, and an unknown answer means nothing', async () => {
-    nodes.heardOf('a');
+    nodes.heardOf(cardOf('a'));
     const told = tell();
     announcements.heard(told.number + 1, 'a', false);
     announcements.close();
@@ -129,3 +130,7 @@ describe('an announcement', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 });
+
+function cardOf(node: string): NodeCard {
+  return { node, name: node, role: 'worker', isActive: true, serves: true, since: 0 };
+}

@@ -1,6 +1,6 @@
 // Tells every serving node of a change and waits, not for ever, until all have heard it.
 import { performance } from 'node:perf_hooks';
-import type { ServingNodes } from './serving-nodes';
+import type { PresentNodes } from './present-nodes';
 
 /** A node that says nothing for this long is asked whether it is there at all. */
 const PROBE_MS = 250;
@@ -30,7 +30,7 @@ export class Announcements {
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly nodes: ServingNodes,
+    private readonly nodes: PresentNodes,
     /** Whether the broker knows the node. */
     private readonly probe: (node: string) => Promise<boolean>,
   ) {}
@@ -82,7 +82,7 @@ export class Announcements {
     const announcement = this.open.get(number);
     if (announcement === undefined) return;
     const { heardBy, gone, isRunning } = announcement;
-    const missing = this.nodes.present().filter((node) => !heardBy.has(node) && !gone.has(node));
+    const missing = this.nodes.serving().filter((node) => !heardBy.has(node) && !gone.has(node));
     const isComplete = missing.length === 0 && this.nodes.incompleteForMs === 0;
     if (isComplete || now - announcement.begunAt >= LIMIT_MS) {
       this.open.delete(number);

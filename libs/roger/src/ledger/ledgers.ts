@@ -1,4 +1,5 @@
 // All ledgers, as the rest of Roger uses them: finds the one of a partition, asks it, and hears what is announced.
+import { hostname } from 'node:os';
 // Of node:timers, so that mail still comes in a test that fakes the global timers.
 import { setImmediate } from 'node:timers';
 import {
@@ -19,15 +20,17 @@ import type { Answer, MakeOperation } from './ledger-client';
 import { LedgerSeat } from './ledger-seat';
 import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
-import { isMail } from './mail';
+import { isMail, isNodeId, nodeCardOf } from './mail';
 import type { CancelMet, ClaimReply, EnqueueReply, LedgerOutcome, Operation, Standing } from './operation';
+import { Presence } from './presence';
 import { Schedules } from './schedules';
-import { HERE_MS, ServingNodes } from './serving-nodes';
 import { ledgerOf } from './shards';
 import type { StandingListener } from './standing-board';
 import { StandingBoard } from './standing-board';
 import type { StatePersister } from './state-persister';
 
+/** A node's name has 128 characters at most. */
+const MAX_HOST_LENGTH = 100;
 /** After a standing could not be had. */
 const FETCH_AGAIN_MS = 500;
 /** Of a job with a key that no ledger has sent: somebody has moved it by hand. */
@@ -35,6 +38,8 @@ const NO_TOKEN = { state: '', dispatch: 0 };
 const NOTHING: Standing = { state: '', version: 0, cancelled: [], paused: [] };
 /** How long after the last store a changed state is stored again by a persister. */
 const STORE_INTERVAL_MS = 1_000;
+/** How often what is remembered for a day is looked through. */
+const EXPIRE_MS = 5_000;
 
 export interface LedgersOptions {
   readonly ledgerShards: number;
@@ -44,6 +49,8 @@ export interface LedgersOptions {
   readonly maxJobBytes: number;
   readonly namespace: string | undefined;
   readonly persister: StatePersister | undefined;
+  readonly mode: 'producer' | 'worker';
+  readonly nodeName: string | undefined;
 }
 
 /** Who has the delivery of a job. */
@@ -92,15 +99,16 @@ export interface OtherMail {
   /** Untrusted. */
   take(frame: Frame): void;
   /** Mail comes (again). */
-  up(): void;
+  up?(): void;
   /** The broker has buried the job by itself, and this node was told. */
-  buried(job: Job): void;
+  buried?(job: Job): void;
 }
 
 export class Ledgers implements Mailbox {
   private readonly seats = new Map<number, LedgerSeat>();
   private readonly boards = new Map<number, StandingBoard>();
-  private readonly nodes = new ServingNodes();
+  /** Who is there. */
+  readonly presence: Presence;
   private readonly announcements: Announcements;
   readonly schedules: Schedules;
   private listener: LedgersListener | undefined;
@@ -108,11 +116,11 @@ export class Ledgers implements Mailbox {
   private isClosed = false;
   /** Why nothing is heard of the others at the moment; undefined while it is. */
   trouble: Error | undefined;
-  private hereTimer: NodeJS.Timeout | undefined;
+  private expireTimer: NodeJS.Timeout | undefined;
   private readonly countChecks = new Map<number, Promise<void>>();
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
   private lastOwner = 0;
-  private other: OtherMail | undefined;
+  private readonly carried: OtherMail[] = [];
 
   constructor(
     private readonly transport: LedgerTransport,
@@ -122,7 +130,17 @@ export class Ledgers implements Mailbox {
     private readonly decode: (body: Buffer) => Job,
     private readonly countReady: LostJobsParts['countReady'],
   ) {
-    this.announcements = new Announcements(this.nodes, (node) =>
+    this.presence = new Presence({
+      nodeId: transport.nodeId,
+      nodeName: options.nodeName ?? `${hostname().slice(0, MAX_HOST_LENGTH)}:${process.pid}`,
+      role: options.mode,
+      isReceiving: () => this.isReceiving,
+      announce: (mail) => {
+        this.announce(mail);
+      },
+      send: (node, mail) => this.transport.send(node, encodeFrame(mail)),
+    });
+    this.announcements = new Announcements(this.presence.nodes, (node) =>
       this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
     );
     this.schedules = new Schedules({
@@ -138,11 +156,10 @@ export class Ledgers implements Mailbox {
     this.listener = listener;
     for (const partition of partitions) this.watch(partition);
     this.receive();
-    this.hereTimer = setInterval(() => {
-      this.sayHere();
+    this.presence.serve();
+    this.expireTimer = setInterval(() => {
       for (const board of this.boards.values()) board.expire();
-    }, HERE_MS);
-    this.hereTimer.unref();
+    }, EXPIRE_MS).unref();
   }
 
   /** A token that no other delivery has. */
@@ -285,14 +302,24 @@ export class Ledgers implements Mailbox {
     return read(reply);
   }
 
+  /** The ledgers that this node has asked something, or is told of. */
+  get inUse(): readonly number[] {
+    return [...this.seats.keys()];
+  }
+
+  /** Asks the keeper of a ledger something that costs next to nothing. @throws LedgerUnavailableError, RogerClosedError */
+  async askWhetherThere(ledger: number, timeoutMs: number): Promise<void> {
+    const ask = (): Operation => ({ op: 'paused', partition: '-' });
+    await this.seat(ledger).client.ask(`(ledger ${ledger})`, ask, 0, timeoutMs);
+  }
+
   /** Leaves the ledgers within the time. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
     this.schedules.close();
-    clearInterval(this.hereTimer);
+    clearInterval(this.expireTimer);
     for (const timer of this.fetchTimers.values()) clearTimeout(timer);
-    if (this.listener !== undefined && this.isReceiving)
-      this.announce({ mail: 'gone', node: this.transport.nodeId });
+    this.presence.leave();
     const begun = performance.now();
     await Promise.all([...this.seats.values()].map((seat) => seat.close(timeoutMs)));
     this.announcements.close();
@@ -310,9 +337,25 @@ export class Ledgers implements Mailbox {
     return this.isReceiving;
   }
 
-  /** Gives mail that is not about ledgers to somebody. To be called once. */
+  /** Nothing is asked, sent or taken any more. */
+  get isOver(): boolean {
+    return this.isClosed;
+  }
+
+  /** Whether mail is wanted, be it that none comes at the moment. */
+  get wantsMail(): boolean {
+    return this.hasMailbox;
+  }
+
+  /** Gives mail that is not about ledgers to somebody. */
   carry(other: OtherMail): void {
-    this.other = other;
+    this.carried.push(other);
+  }
+
+  /** Is there for the other nodes, and takes mail, from now on. Safe to repeat. */
+  join(): void {
+    this.openMailbox();
+    this.presence.join();
   }
 
   /** Takes mail from now on. Safe to repeat. */
@@ -325,7 +368,9 @@ export class Ledgers implements Mailbox {
     const bytes = encodeFrame(head, parts);
     if (node !== this.transport.nodeId) return this.isReceiving && (await this.transport.send(node, bytes));
     // Not within the call: nobody gets mail while they send some.
-    setImmediate(() => this.other?.take(Frame.read(bytes)));
+    setImmediate(() => {
+      this.handOver(Frame.read(bytes));
+    });
     return true;
   }
 
@@ -344,24 +389,22 @@ export class Ledgers implements Mailbox {
       return;
     }
     if (isMail(frame.head)) this.read(frame.head, frame);
-    else this.other?.take(frame);
+    else this.handOver(frame);
   }
 
   up(): void {
     this.isReceiving = true;
     this.trouble = undefined;
-    this.announce({ mail: 'who', node: this.transport.nodeId });
-    this.nodes.calledRoll();
-    this.sayHere();
+    this.presence.up();
     for (const seat of this.seats.values()) seat.client.askAllAgain();
     for (const ledger of this.boards.keys()) this.fetch(ledger);
-    this.other?.up();
+    for (const one of this.carried) one.up?.();
   }
 
   down(reason: Error): void {
     this.isReceiving = false;
     this.trouble = reason;
-    this.nodes.wasDeaf();
+    this.presence.down();
     for (const board of this.boards.values()) board.outdate();
   }
 
@@ -389,14 +432,13 @@ export class Ledgers implements Mailbox {
         }
         return;
       case 'here':
-        this.nodes.heardOf(mail.node);
+        this.presence.onHere(nodeCardOf(mail));
         return;
       case 'gone':
-        this.nodes.left(mail.node);
+        this.presence.onGone(mail.node);
         return;
       case 'who':
-        if (this.listener !== undefined && !this.isClosed)
-          this.post(mail.node, { mail: 'here', node: this.transport.nodeId });
+        if (isNodeId(mail.node)) this.presence.onWho(mail.node);
         return;
       case 'keeper':
         this.onKeeper(mail.ledger);
@@ -405,7 +447,7 @@ export class Ledgers implements Mailbox {
         this.onStanding(mail);
         return;
       case 'heard':
-        this.nodes.heardOf(mail.node);
+        this.presence.nodes.heardFrom(mail.node);
         this.announcements.heard(mail.number, mail.node, mail.isRunning);
         return;
       case 'schedules':
@@ -441,7 +483,11 @@ export class Ledgers implements Mailbox {
       throw error;
     }
     if (isOfLedger(job)) await this.discard([job]);
-    this.other?.buried(job);
+    for (const one of this.carried) one.buried?.(job);
+  }
+
+  private handOver(frame: Frame): void {
+    for (const one of this.carried) one.take(frame);
   }
 
   private announce(mail: Mail): void {
@@ -451,12 +497,6 @@ export class Ledgers implements Mailbox {
   private post(node: string, mail: Mail): void {
     if (node === this.transport.nodeId) this.read(mail, EMPTY);
     else void this.transport.send(node, encodeFrame(mail));
-  }
-
-  private sayHere(): void {
-    if (this.listener !== undefined && this.isReceiving) {
-      this.announce({ mail: 'here', node: this.transport.nodeId });
-    }
   }
 
   // --- ledgers
@@ -573,7 +613,7 @@ export class Ledgers implements Mailbox {
       trouble: () => this.trouble,
       lostJobs: {
         countReady: this.countReady,
-        isPresent: (owner) => this.nodes.isPresent(owner.slice(0, owner.lastIndexOf('/'))),
+        isPresent: (owner) => this.presence.nodes.mayServe(owner.slice(0, owner.lastIndexOf('/'))),
       },
     });
     this.seats.set(ledger, seat);

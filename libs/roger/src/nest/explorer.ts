@@ -1,6 +1,8 @@
-// Finds the app's job handlers and callbacks among its providers.
+// Finds the app's job handlers, callbacks and command handlers among its providers.
 import { isCronClass } from '../cron/cron-definition';
-import { InvalidJobDefinitionError } from '../job/errors';
+import type { CommandAnswers, CommandHandler } from '../cluster/command-answers';
+import { InvalidCommandError, InvalidJobDefinitionError } from '../job/errors';
+import { problemOfInstanceName, problemOfOwnCommandName } from '../job/names';
 import { classNameOf, instanceOf, isJobClass, readDefinition } from '../job/define-job';
 import type { JobClass, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
@@ -12,6 +14,8 @@ import { problemOfBelonging } from './instances';
 import { jobThread } from './threads/job-thread';
 import type { JobThreads } from './threads/job-threads';
 import { callbacksInstanceOf, isCallbacksClass } from './roger-callbacks.decorator';
+import type { CommandMark } from './roger-command.decorator';
+import { commandMethodsOf } from './roger-command.decorator';
 
 type Provider = ReturnType<DiscoveryService['getProviders']>[number];
 
@@ -81,6 +85,33 @@ export class Explorer {
       }
       chain.add(provider.instance as WorkerCallbacks);
     }
+  }
+
+  /** @throws InvalidCommandError, DuplicateCommandError */
+  addCommands(answers: CommandAnswers): void {
+    for (const provider of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const instance: unknown = provider.instance;
+      if (provider.isAlias || typeof instance !== 'object' || instance === null) continue;
+      for (const { method, mark } of commandMethodsOf(Object.getPrototypeOf(instance))) {
+        const where = `${instance.constructor.name}.${method}`;
+        const problem = this.problemOfCommand(mark);
+        if (problem !== undefined) throw new InvalidCommandError(where, problem);
+        if (mark.instance !== this.instance) continue;
+        if (!provider.isDependencyTreeStatic() || provider.isTransient) {
+          throw new InvalidCommandError(
+            where,
+            'its class must be a singleton; it and all that it injects may not be request-scoped or transient',
+          );
+        }
+        const handlers = instance as Readonly<Record<string, CommandHandler>>;
+        answers.add(mark.command, (payload, context) => handlers[method]?.(payload, context), where);
+      }
+    }
+  }
+
+  private problemOfCommand({ command, instance }: CommandMark): string | undefined {
+    const problemOfName = instance === undefined ? undefined : problemOfInstanceName(instance);
+    return problemOfOwnCommandName(command) ?? problemOfName ?? problemOfBelonging(instance, this.known);
   }
 
   private isOurs(className: string, instance: InstanceName): boolean {

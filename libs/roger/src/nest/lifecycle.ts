@@ -7,6 +7,8 @@ import type {
 } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { ModulesContainer } from '@nestjs/core';
+import type { Activity } from '../cluster/activity';
+import type { CommandAnswers } from '../cluster/command-answers';
 import type { Ticker } from '../cron/ticker';
 import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
@@ -20,6 +22,7 @@ import type { RunLimits } from '../worker/run-limits';
 import type { StrayRejections } from '../worker/stray-rejections';
 import type { Explorer } from './explorer';
 import type { InstanceName } from './instances';
+import { watchForForgottenHooks } from './shutdown-hooks';
 import { jobThread } from './threads/job-thread';
 import type { JobThreads } from './threads/job-threads';
 
@@ -33,9 +36,13 @@ export interface LifecycleParts {
   readonly registry: JobRegistry;
   readonly callbacks: CallbackChain;
   readonly transport: Transport;
-  readonly ledgers: Pick<Ledgers, 'close'>;
-  /** What tells and is told of single jobs. */
-  readonly reports: readonly { close(): void }[];
+  readonly ledgers: Pick<Ledgers, 'close' | 'join'>;
+  readonly activity: Activity;
+  readonly commands: CommandAnswers;
+  /** Whether jobs would run again if the process died without a word. */
+  readonly needsShutdown: boolean;
+  /** What is told of single jobs, calls and health, and ends with the app. */
+  readonly closing: readonly { close(): void }[];
   readonly partitions: PartitionService;
   /** What the registered classes declare to recur. @throws InvalidJobDefinitionError */
   readonly readDeclaredJobs: () => Promise<readonly DeclaredSchedule[]>;
@@ -61,6 +68,7 @@ export class Lifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
   private declaredJobs: readonly DeclaredSchedule[] = [];
+  private callOffHookWatch: () => void = () => undefined;
 
   constructor(private readonly parts: LifecycleParts) {
     this.standOutermost();
@@ -77,6 +85,7 @@ export class Lifecycle
       return;
     }
     explorer.addCallbacks(callbacks);
+    explorer.addCommands(this.parts.commands);
     this.declaredJobs = await readDeclaredJobs();
     for (const warning of warningsOf(registry.runnableDefinitions, this.parts.limits)) {
       this.parts.log.warn(warning);
@@ -89,26 +98,42 @@ export class Lifecycle
   }
 
   onApplicationBootstrap(): void {
-    const { isWorker, partitions, strays, ticker } = this.parts;
-    if (!isWorker || jobThread() !== undefined) return;
+    const { isWorker, partitions, strays, ticker, activity, commands, ledgers, log } = this.parts;
+    // Told to end while it starts: Nest lets the start come to its end first, or not.
+    if (jobThread() !== undefined || activity.isEnding) return;
+    activity.enter('running');
+    // Whoever is to be called has to be there.
+    if (commands.appCount > 0) ledgers.join();
+    if (!isWorker) return;
     strays.watch();
+    if (this.parts.needsShutdown) {
+      this.callOffHookWatch = watchForForgottenHooks((message) => {
+        log.warn(message);
+      });
+    }
     partitions.startAll();
     ticker.start(partitions.ids, this.declaredJobs);
   }
 
   /** Resolves when no job of this instance runs any more. */
   async onModuleDestroy(): Promise<void> {
+    // First, and before anything is waited for: probes and other nodes are to know.
+    this.parts.activity.enter('stopping');
+    this.callOffHookWatch();
     this.parts.ticker.stop();
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
     await this.parts.threads?.stop();
+    // The providers that answer them end next.
+    this.parts.commands.close();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { ledgers, reports, strays, transport } = this.parts;
-    for (const report of reports) report.close();
+    const { ledgers, closing, strays, transport, activity } = this.parts;
+    for (const part of closing) part.close();
     await ledgers.close(LEAVE_TIMEOUT_MS);
     await transport.close(CLOSE_TIMEOUT_MS);
     strays.leave();
+    activity.enter('stopped');
   }
 
   /**

@@ -70,6 +70,10 @@ export class Intake implements DeliveryConsumer {
     this.subscription.setPrefetch(prefetch);
   }
 
+  applied(): Promise<void> {
+    return this.subscription.applied();
+  }
+
   stop(): Promise<void> {
     return this.subscription.stop();
   }

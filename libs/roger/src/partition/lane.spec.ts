@@ -33,6 +33,7 @@ class FakeTransport {
         this.prefetch = size;
         this.asked.push(`prefetch ${size}`);
       },
+      applied: () => Promise.resolve(),
       stop: () => {
         this.asked.push('stop');
         return Promise.resolve();

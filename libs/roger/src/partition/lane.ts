@@ -28,6 +28,8 @@ export type Hold =
   | 'paused everywhere'
   /** The queue is paused on this node. */
   | 'paused here'
+  /** This node takes no jobs. */
+  | 'inactive'
   /** What was cancelled and paused is not known for sure. */
   | 'standing unknown';
 
@@ -141,7 +143,7 @@ export class Lane implements IntakeOwner, RunObserver {
     this.holds.add(why);
     this.adjustPrefetch();
     // Others may have them at once. Where the whole cluster is paused nobody may, so they stay for a while.
-    if (why === 'paused everywhere') {
+    if (why === 'paused everywhere' && this.keepsAtHand) {
       clearTimeout(this.pauseTimer);
       this.pauseTimer = setTimeout(() => {
         this.handBackWaiting();
@@ -149,6 +151,13 @@ export class Lane implements IntakeOwner, RunObserver {
     } else {
       this.handBackWaiting();
     }
+  }
+
+  /** Resolves when a hold has come to the broker, and what was at hand is with it again. */
+  async untilHeld(): Promise<void> {
+    // Those that could not begin give their delivery back a turn later.
+    await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all(this.intakes.map((intake) => intake.applied()));
   }
 
   release(why: Hold): void {
@@ -165,7 +174,7 @@ export class Lane implements IntakeOwner, RunObserver {
       // What was on its way when the lane was held counts as at hand.
       intake.keep(delivery);
       if (this.holds.size === 0) this.watchForStall();
-      else if (!this.holds.has('paused everywhere')) intake.handBackAll();
+      else if (!this.keepsAtHand) intake.handBackAll();
     } else {
       this.begin(delivery, intake);
     }
@@ -228,7 +237,7 @@ export class Lane implements IntakeOwner, RunObserver {
       this.running.set(run, intake);
       return Promise.resolve(true);
     }
-    if (this.holds.size > 0 && !this.holds.has('paused everywhere')) return Promise.resolve(false);
+    if (this.holds.size > 0 && !this.keepsAtHand) return Promise.resolve(false);
     this.watchForStall();
     return new Promise((resolve) => {
       this.asking.delete(run);
@@ -297,6 +306,10 @@ export class Lane implements IntakeOwner, RunObserver {
 
   private get isIdle(): boolean {
     return this.running.size + this.asking.size + this.ready.size === 0;
+  }
+
+  private get keepsAtHand(): boolean {
+    return this.holds.has('paused everywhere') && !this.holds.has('inactive');
   }
 
   private get mayBegin(): boolean {

@@ -48,6 +48,8 @@ export interface LaneStatus {
  */
 export class PartitionService implements LedgersListener, RunningHere {
   private readonly partitions = new Map<string, Partition>();
+  /** Holds all lanes, those of partitions that are started later too. */
+  private isInactive = false;
 
   /** @internal */
   constructor(
@@ -140,11 +142,25 @@ export class PartitionService implements LedgersListener, RunningHere {
       const partition = new Partition(id, queues, this.transport, this.worker, whyUnknown, this.abortGraceMs);
       this.partitions.set(id, partition);
       // Until it is known what was cancelled and paused, nothing may begin.
-      partition.start(['standing unknown']);
+      partition.start(this.isInactive ? ['standing unknown', 'inactive'] : ['standing unknown']);
     }
     if (this.partitions.size === 0) return;
     this.log.log(`Serving ${describePartitions(this.configured)}`);
     this.ledgers.serve(this.ids, this);
+  }
+
+  /** @internal Whether jobs are taken, as far as nothing else speaks against it. */
+  setActive(isActive: boolean): void {
+    this.isInactive = !isActive;
+    for (const lane of this.lanes) {
+      if (isActive) lane.release('inactive');
+      else lane.hold('inactive');
+    }
+  }
+
+  /** @internal */
+  async untilHeld(): Promise<void> {
+    await Promise.all(this.lanes.map((lane) => lane.untilHeld()));
   }
 
   /** @internal */

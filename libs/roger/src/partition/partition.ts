@@ -29,6 +29,13 @@ export function retryLevelsOfQueue(
   return typeof options === 'object' ? options.retryLevels : undefined;
 }
 
+/** The retry levels that queues have of their own. */
+export function levelsOfQueues(partitions: Readonly<Record<string, PartitionQueues>>): number[] {
+  return Object.values(partitions)
+    .flatMap((queues) => Object.values(queues))
+    .flatMap((options) => (typeof options === 'object' ? (options.retryLevels ?? []) : []));
+}
+
 export class Partition {
   readonly lanes: ReadonlyMap<string, Lane>;
 

@@ -2,6 +2,7 @@
 import { isCount } from '../job/is-count';
 import type { ReplyTo } from '../job/job';
 import { problemOfJobId, problemOfPartitionId } from '../job/names';
+import { isNodeId } from '../ledger/mail';
 
 /** A node watches these jobs, for some seconds from now on. */
 export interface WatchMail {
@@ -57,14 +58,12 @@ export type ReportMail = WatchMail | ProgressMail | OutcomeMail | ReceivedMail;
 /** One mail says so many at most. */
 export const JOBS_PER_WATCH = 100;
 
-/** What may stand behind Roger's prefix as the name of a node's mailbox, on whatever transport. */
-const NODE = /^[A-Za-z0-9-]{1,128}$/;
 const TOKEN = /^[A-Za-z0-9_-]{16,64}$/;
 
 export function isReplyTo(value: unknown): value is ReplyTo {
   if (typeof value !== 'object' || value === null) return false;
   const { node, token } = value as Partial<Record<keyof ReplyTo, unknown>>;
-  return isNode(node) && isMatch(TOKEN, token);
+  return isNodeId(node) && isMatch(TOKEN, token);
 }
 
 export function isReportMail(head: unknown): head is ReportMail {
@@ -72,11 +71,11 @@ export function isReportMail(head: unknown): head is ReportMail {
   const mail = head as { readonly [field: string]: unknown };
   switch (mail['mail']) {
     case 'watch':
-      return isNode(mail['node']) && isAddresses(mail['jobs']);
+      return isNodeId(mail['node']) && isAddresses(mail['jobs']);
     case 'progress':
-      return isNode(mail['node']) && isAddress([mail['partition'], mail['id']]) && isCount(mail['attempt']);
+      return isNodeId(mail['node']) && isAddress([mail['partition'], mail['id']]) && isCount(mail['attempt']);
     case 'outcome':
-      return isNode(mail['node']) && isMatch(TOKEN, mail['token']) && isOutcome(mail['outcome']);
+      return isNodeId(mail['node']) && isMatch(TOKEN, mail['token']) && isOutcome(mail['outcome']);
     case 'received':
       return isMatch(TOKEN, mail['token']);
     default:
@@ -116,10 +115,6 @@ function isAddress(value: unknown): boolean {
     problemOfPartitionId(value[0]) === undefined &&
     problemOfJobId(value[1]) === undefined
   );
-}
-
-function isNode(value: unknown): boolean {
-  return isMatch(NODE, value);
 }
 
 function isMatch(pattern: RegExp, value: unknown): boolean {

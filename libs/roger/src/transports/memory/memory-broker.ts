@@ -1,10 +1,11 @@
 // Holds the queues, ledgers and mail of the in-memory transport, for all transports of the process that share it.
 import { InvalidOptionsError } from '../../job/errors';
 import { describe, type QueueAddress } from '../../job/names';
+import type { LevelDepths } from '../../transport';
 import { MemoryLedger } from './memory-ledger';
 import { MemoryLedgerMail } from './memory-ledger-mail';
 import { MemoryQueue, type QueueLimits } from './memory-queue';
-import { RetryTimers } from './retry-timers';
+import { LaterJobs } from './later-jobs';
 import type { BuriedJob } from './stored-job';
 
 /** The bounds of a {@link MemoryBroker}: what a process may keep in memory. */
@@ -51,7 +52,7 @@ export class MemoryBroker {
   /** @internal */
   readonly mail = new MemoryLedgerMail();
   private readonly limits: QueueLimits;
-  private readonly retries = new RetryTimers();
+  private readonly later = new LaterJobs();
   private readonly partitions = new Map<string, Map<string, MemoryQueue>>();
   private readonly ledgers = new Map<number, MemoryLedger>();
   private readonly transports = new Set<object>();
@@ -77,9 +78,14 @@ export class MemoryBroker {
   declare({ partition, queue }: QueueAddress): MemoryQueue {
     const queues = this.partitions.get(partition) ?? new Map<string, MemoryQueue>();
     this.partitions.set(partition, queues);
-    const declared = queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.retries);
+    const declared = queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.later);
     queues.set(queue, declared);
     return declared;
+  }
+
+  /** @internal */
+  levels(): LevelDepths {
+    return this.later.depths();
   }
 
   /** @internal */
@@ -101,13 +107,13 @@ export class MemoryBroker {
   /** @internal A waiting retry keeps the process alive from the first attached transport to the last detached one. */
   attach(transport: object): void {
     this.transports.add(transport);
-    this.retries.keepProcessAlive(true);
+    this.later.keepProcessAlive(true);
   }
 
   /** @internal */
   detach(transport: object): void {
     this.transports.delete(transport);
-    if (this.transports.size === 0) this.retries.keepProcessAlive(false);
+    if (this.transports.size === 0) this.later.keepProcessAlive(false);
   }
 }
 

@@ -7,6 +7,8 @@ import type { StoredJob } from './stored-job';
 
 /** Somebody who takes jobs of a lane. */
 export interface JobTaker {
+  /** It would take jobs if it had room, or has some. */
+  readonly takesJobs: boolean;
   readonly hasRoom: boolean;
   /** What it has taken and not settled. */
   readonly inHand: readonly StoredJob[];
@@ -33,7 +35,7 @@ export class MemoryLane {
   }
 
   get takerCount(): number {
-    return this.takers.size;
+    return [...this.takers].filter(({ takesJobs }) => takesJobs).length;
   }
 
   /** All that wait or are with a taker, in their order. */

@@ -6,7 +6,7 @@ import type { DispatchedJob } from '../../ledger-transport';
 import type { BuriedVisitor, QueueDepth, QueueLane, QueueLook, Settlement } from '../../transport';
 import { Graves } from './graves';
 import { MemoryLane } from './memory-lane';
-import type { RetryTimers } from './retry-timers';
+import type { LaterJobs } from './later-jobs';
 import type { BuriedJob, StoredJob } from './stored-job';
 
 /** The bounds of one queue. */
@@ -30,7 +30,7 @@ export class MemoryQueue {
   constructor(
     private readonly address: QueueAddress,
     private readonly limits: QueueLimits,
-    private readonly retries: RetryTimers,
+    private readonly timers: LaterJobs,
   ) {}
 
   get hasExpressLane(): boolean {
@@ -48,7 +48,7 @@ export class MemoryQueue {
       throw new QueueFullError(this.address.partition, this.address.queue);
     }
     this.held++;
-    if (afterSeconds > 0) this.appendAfter(afterSeconds, id, body);
+    if (afterSeconds > 0) this.delay(afterSeconds, id, body);
     else this.normal.append(id, body);
   }
 
@@ -62,11 +62,11 @@ export class MemoryQueue {
         return;
       case 'retry':
         this.held++;
-        this.appendAfter(route.afterSeconds, id, body);
+        this.retry(route.afterSeconds, id, body);
         return;
       case 'delay':
         this.held++;
-        this.appendAfter(route.seconds, id, body);
+        this.delay(route.seconds, id, body);
         return;
       case 'bury':
         this.bury({ body, id, reason: route.reason }, log);
@@ -81,7 +81,7 @@ export class MemoryQueue {
         this.held--;
         return;
       case 'retry':
-        this.appendAfter(settlement.afterSeconds, settlement.id, settlement.body);
+        this.retry(settlement.afterSeconds, settlement.id, settlement.body);
         return;
       case 'bury':
         this.held--;
@@ -152,8 +152,14 @@ export class MemoryQueue {
     return this.express === undefined ? [this.normal] : [this.normal, this.express];
   }
 
-  private appendAfter(seconds: number, id: string, body: Buffer): void {
-    this.retries.after(seconds, () => {
+  private delay(seconds: number, id: string, body: Buffer): void {
+    this.timers.delay(seconds, () => {
+      this.normal.append(id, body);
+    });
+  }
+
+  private retry(seconds: number, id: string, body: Buffer): void {
+    this.timers.retry(seconds, () => {
       this.normal.append(id, body);
     });
   }

@@ -24,6 +24,10 @@ export class MemorySubscription implements Subscription, JobTaker {
     private readonly onClose: (subscription: MemorySubscription) => void,
   ) {}
 
+  get takesJobs(): boolean {
+    return this.prefetch > 0 || this.unsettled.size > 0;
+  }
+
   get hasRoom(): boolean {
     return this.connected && !this.stopped && this.unsettled.size < this.prefetch;
   }
@@ -71,6 +75,10 @@ export class MemorySubscription implements Subscription, JobTaker {
   setPrefetch(prefetch: number): void {
     this.prefetch = prefetch;
     this.lane.reconsider(this);
+  }
+
+  applied(): Promise<void> {
+    return Promise.resolve();
   }
 
   stop(): Promise<void> {

@@ -7,6 +7,7 @@ import type { QueueAddress } from '../../job/names';
 import type {
   BuriedVisitor,
   DeliveryConsumer,
+  LevelDepths,
   OutgoingJob,
   QueueDepth,
   QueueDetails,
@@ -102,6 +103,10 @@ export class MemoryTransport implements Transport {
 
   depth(address: QueueAddress): Promise<QueueDepth | undefined> {
     return this.promise(() => this.broker.find(address)?.depth());
+  }
+
+  levels(): Promise<LevelDepths> {
+    return this.promise(() => this.broker.levels());
   }
 
   details(): Promise<QueueDetails | undefined> {

@@ -103,6 +103,15 @@ export class ConsumingChannel {
     return this.setPrefetch(prefetch);
   }
 
+  /** Resolves when the broker has read all that was sent to it: changes of consumers, acks, what is given back. Never rejects. */
+  async settled(): Promise<void> {
+    await this.changeConsumers(async () => {
+      this.acks.flush();
+      // An answer that costs nothing: each consumer is preceded by a prefetch of its own.
+      await this.channel.prefetch(1);
+    }).catch(() => undefined);
+  }
+
   /** Takes no more deliveries. */
   async stop(): Promise<void> {
     await this.changeConsumers(async () => {

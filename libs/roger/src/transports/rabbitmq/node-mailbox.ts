@@ -4,9 +4,12 @@ import { BrokerRefusedError } from '../../job/errors';
 import type { Mailbox } from '../../ledger-transport';
 import type { LedgerParts } from './ledger-parts';
 import { StandingChannel } from './standing-channel';
+import { within } from './time-limit';
 import { ACCESS_REFUSED, replyCode } from './topology';
 
 const NOTICES_PREFETCH = 20;
+/** The channels for what leaves are opened at the same time. */
+const WAY_OUT_MS = 2_000;
 
 /** Two channels, so that a want of rights on the notices doesn't stop the mail. */
 export class NodeMailbox {
@@ -17,6 +20,8 @@ export class NodeMailbox {
   constructor(
     private readonly parts: LedgerParts,
     private readonly mailbox: Mailbox,
+    /** Resolves when mail leaves this node. */
+    private readonly untilMailLeaves: () => Promise<void>,
   ) {
     const { connection, topology, log } = parts;
     this.mail = new StandingChannel<Channel>(
@@ -74,6 +79,8 @@ export class NodeMailbox {
       },
       { noAck: true },
     );
+    // Who is told that mail comes asks the others at once, and must be heard.
+    await within(WAY_OUT_MS, this.untilMailLeaves());
     if (this.mail.current !== channel) return;
     this.isReceiving = true;
     this.mailbox.up();

@@ -16,6 +16,7 @@ export class OutgoingMail {
   private readonly plain: StandingChannel<Channel>;
   private readonly letters = new Map<string, Letter>();
   private letterCount = 0;
+  private onReady: (() => void)[] = [];
 
   constructor(private readonly parts: LedgerParts) {
     const { connection, topology, log } = parts;
@@ -24,6 +25,7 @@ export class OutgoingMail {
       {
         purpose: 'Mail to nodes',
         create: async (model) => this.watchReturns(await model.createConfirmChannel()),
+        begin: () => this.tellIfReady(),
         onLost: () => {
           this.forgetLetters();
         },
@@ -36,9 +38,15 @@ export class OutgoingMail {
         purpose: 'Requests and announcements',
         create: (model) => model.createChannel(),
         prepare: (model) => topology.declareSystemExchange(model),
+        begin: () => this.tellIfReady(),
       },
       log,
     ).open();
+  }
+
+  /** Resolves when mail leaves. */
+  async untilReady(): Promise<void> {
+    if (!this.isReady) await new Promise<void>((resolve) => this.onReady.push(resolve));
   }
 
   /** @returns false when the broker knows no such node. */
@@ -77,6 +85,15 @@ export class OutgoingMail {
   async close(): Promise<void> {
     await Promise.all([this.confirming.close(), this.plain.close()]);
     this.forgetLetters();
+  }
+
+  private get isReady(): boolean {
+    return this.confirming.current !== undefined && this.plain.current !== undefined;
+  }
+
+  private tellIfReady(): Promise<void> {
+    if (this.isReady) for (const resolve of this.onReady.splice(0)) resolve();
+    return Promise.resolve();
   }
 
   /** The broker reads nothing from a connection that it blocks: what is sent again and again would pile up here. */

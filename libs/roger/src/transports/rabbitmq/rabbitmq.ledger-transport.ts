@@ -61,8 +61,8 @@ export class RabbitmqLedgerTransport implements LedgerTransport {
   }
 
   receive(mailbox: Mailbox): void {
-    this.mailbox ??= new NodeMailbox(this.opened(), mailbox);
-    this.outgoing ??= new OutgoingMail(this.opened());
+    const outgoing = (this.outgoing ??= new OutgoingMail(this.opened()));
+    this.mailbox ??= new NodeMailbox(this.opened(), mailbox, () => outgoing.untilReady());
   }
 
   get isReceiving(): boolean {

@@ -68,6 +68,13 @@ export class RabbitmqSubscription implements Subscription {
     this.channel?.setPrefetch(prefetch).catch(() => undefined);
   }
 
+  async applied(): Promise<void> {
+    await within(
+      FAREWELL_MS,
+      this.beginning.then(() => this.channel?.settled()),
+    );
+  }
+
   async stop(): Promise<void> {
     await (this.stopped ??= this.takeNoMore());
   }

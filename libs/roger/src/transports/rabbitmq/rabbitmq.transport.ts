@@ -13,6 +13,7 @@ import type { QueueAddress } from '../../job/names';
 import type {
   BuriedVisitor,
   DeliveryConsumer,
+  LevelDepths,
   OutgoingJob,
   QueueDepth,
   QueueDetails,
@@ -36,6 +37,7 @@ import type { BrokerMessage } from './publisher';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { visitMessages } from './buried-visit';
 import { removeMessages } from './queue-removal';
+import { countLevels } from './level-depths';
 import { ManagementApi } from './management-api';
 import { RabbitmqLedgerTransport } from './rabbitmq.ledger-transport';
 import { RabbitmqSubscription } from './rabbitmq.subscription';
@@ -229,6 +231,10 @@ export class RabbitmqTransport implements Transport {
     });
     if (refusal !== undefined) throw refusal.thrown;
     if (isThere === undefined) throw new QueueNotFoundError(address.partition, address.queue);
+  }
+
+  levels(retryLevels: ReadonlySet<number>): Promise<LevelDepths> {
+    return this.inTime(answered(countLevels(this.controlConnection(), this.names, retryLevels)));
   }
 
   async details(address: QueueAddress): Promise<QueueDetails | undefined> {
