@@ -50,6 +50,7 @@ import { MemoryBroker } from './transports/memory/memory-broker';
 import { MemoryTransport } from './transports/memory/memory.transport';
 import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
 import { CallbackChain } from './worker/callbacks';
+import { StrayRejections } from './worker/stray-rejections';
 import { Worker } from './worker/worker';
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
@@ -145,7 +146,9 @@ class Parts {
     const watches = new ProgressWatches(post, log);
     const replies = new OutcomeReplies(post);
     const awaited = new AwaitedJobs(post, settings.enqueueTimeoutMs);
+    const strays = new StrayRejections(settings.unhandledRejections, log);
     const worker = new Worker({
+      strays,
       progress,
       replies,
       registry,
@@ -238,6 +241,7 @@ class Parts {
       configured: catalogue,
       partitionFeed: feedOf(source, nest.moduleRef, this.partitions, log),
       ticker: new Ticker(ledgers.schedules, log),
+      strays,
       isWorker: mode === 'worker',
       instance,
       threads,
