@@ -13,6 +13,8 @@ import type { ClaimReply, LedgerOutcome, Operation, Reply, TickReply } from './o
 import type { KeyedJob } from './state/partition-state';
 import { tickId } from './state/schedule';
 import { Sessions } from './state/sessions';
+import type { Schedule } from './state/schedule';
+import { Timetable } from './state/timetable';
 
 class Violation extends Error {}
 
@@ -1323,7 +1325,15 @@ describe('a ledger', () => {
       isInOrder(): boolean;
       routeUntilDue(): { kind: 'normal' };
       takeQueueKey: (this: Guarded, job: KeyedJob) => void;
-      cronTick: (this: Guarded, operation: Operation & { op: 'cron tick' }, context: unknown) => TickReply;
+    }
+
+    interface GuardedTimetable {
+      tick: (
+        this: GuardedTimetable,
+        operation: Operation & { op: 'cron tick' },
+        context: unknown,
+      ) => TickReply;
+      find: (partition: string, name: string) => Schedule | undefined;
     }
 
     const guarded = LedgerState.prototype as unknown as Guarded;
@@ -1376,11 +1386,11 @@ describe('a ledger', () => {
     });
 
     it('a memory of the last tick, one is taken twice', () => {
-      const tick = guarded.cronTick;
-      jest.spyOn(guarded, 'cronTick').mockImplementation(function (this: Guarded, operation, context) {
-        const { partition, name } = operation;
+      const timetable = Timetable.prototype as unknown as GuardedTimetable;
+      const { tick } = timetable;
+      jest.spyOn(timetable, 'tick').mockImplementation(function (this: GuardedTimetable, operation, context) {
         const reply = tick.call(this, operation, context);
-        const schedule = (this as unknown as LedgerState).partitions.get(partition)?.schedules.get(name);
+        const schedule = this.find(operation.partition, operation.name);
         if (schedule !== undefined) schedule.after = 0;
         return reply;
       });
