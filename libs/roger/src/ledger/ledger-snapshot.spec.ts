@@ -1,7 +1,7 @@
 // A state that was written down is read back whole, or not at all.
 import { encodeFrame, Frame } from './frame';
 import { decodeState, encodeState, partsOf, SnapshotError, SnapshotReader } from './ledger-snapshot';
-import type { OperationContext } from './ledger-state';
+import type { OperationContext } from './state/operation-context';
 import { LedgerState } from './ledger-state';
 import type { Operation, Reply } from './operation';
 

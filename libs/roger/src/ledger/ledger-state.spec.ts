@@ -1,5 +1,5 @@
 // What a ledger answers, in single cases; whether it holds in all is asked by the model beside.
-import type { OperationContext } from './ledger-state';
+import type { OperationContext } from './state/operation-context';
 import { LedgerState } from './ledger-state';
 import type { ClaimReply, Operation, Reply } from './operation';
 

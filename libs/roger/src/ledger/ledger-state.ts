@@ -9,16 +9,15 @@ import type {
   LedgerOutcome,
   Operation,
   Reply,
-  ScheduleRow,
   Standing,
   StandingChange,
-  TickReply,
 } from './operation';
 import type { Line } from './state/partition-state';
 import { KeyedJob, Lease, PartitionState } from './state/partition-state';
-import { declared, isJobTemplate, jobOf, refusalOf, rowOf, tickId } from './state/schedule';
+import type { OperationContext } from './state/operation-context';
 import { Sessions } from './state/sessions';
 import { placeOf, survey } from './state/survey';
+import { Timetable } from './state/timetable';
 
 /** Cancels that never meet their job (and are not said to be kept for longer), and jobs that never turn up again, go after a day. */
 const KEPT_MS = 24 * 60 * 60 * 1_000;
@@ -29,16 +28,6 @@ const SILENT_MS = 10 * 60 * 1_000;
 export interface LedgerEffects {
   /** Send the job out, under its present dispatch number and by its present route. */
   dispatch(job: KeyedJob): void;
-}
-
-export interface OperationContext {
-  /** In ms since the epoch, by the keeper's clock. */
-  readonly at: number;
-  readonly maxWaitingJobs: number;
-  /** A part of the request. */
-  readonly text: (part: number) => string;
-  /** Puts a part into the reply; its number. */
-  readonly addPart: (text: string) => number;
 }
 
 const OK: Reply = Object.freeze({});
@@ -63,6 +52,15 @@ export class LedgerState {
   keptAt = 0;
   /** Grows with every cancel and pause that nodes have to know of. */
   standingVersion = 0;
+
+  private readonly timetable = new Timetable({
+    stateId: () => this.id,
+    partitions: this.partitions,
+    partition: (id) => this.partition(id),
+    enqueue: (operation, context) => this.enqueue(operation, context),
+    nextRevision: () => ++this.lastPlace,
+    tidy: (id) => this.tidy(id),
+  });
 
   constructor(private readonly effects: LedgerEffects) {}
 
@@ -117,21 +115,13 @@ export class LedgerState {
       case 'remove executed':
         return this.removeExecuted(operation);
       case 'schedule':
-        return this.schedule(operation, context);
-      case 'unschedule': {
-        const found = this.partitions.get(operation.partition)?.schedules.delete(operation.name) ?? false;
-        this.tidy(operation.partition);
-        return { found };
-      }
+      case 'unschedule':
       case 'pause schedule':
       case 'resume schedule':
-        return this.setSchedulePaused(operation, context.at);
       case 'run schedule':
-        return this.runSchedule(operation, context);
       case 'cron tick':
-        return { ...this.cronTick(operation, context) };
       case 'schedules':
-        return { state: this.id, schedules: this.schedules(operation.partition) };
+        return this.timetable.apply(operation, context);
       case 'dispatched':
         this.dispatched(operation.dispatch, context.at);
         return OK;
@@ -747,72 +737,6 @@ export class LedgerState {
       }
       this.tidy(partition.id);
     }
-  }
-
-  // --- schedules
-
-  private schedule(operation: Operation & { op: 'schedule' }, { at, text }: OperationContext): Reply {
-    const body = text(operation.body);
-    if (!isJobTemplate(body)) return REFUSED;
-    const { schedules } = this.partition(operation.partition);
-    const former = schedules.get(operation.name);
-    // What code declares would come back at its next start.
-    if (former?.source === 'definition' && operation.source === 'run time') return REFUSED;
-    const schedule = declared(former, operation, body, at, () => ++this.lastPlace);
-    schedules.set(operation.name, schedule);
-    return { isSame: schedule === former };
-  }
-
-  private setSchedulePaused(
-    { op, partition, name }: Operation & { op: 'pause schedule' | 'resume schedule' },
-    at: number,
-  ): Reply {
-    const schedule = this.partitions.get(partition)?.schedules.get(name);
-    if (schedule === undefined) return { found: false };
-    const paused = op === 'pause schedule';
-    // Ticks of the pause are not made up for.
-    if (schedule.paused && !paused) schedule.after = Math.max(schedule.after, at);
-    schedule.paused = paused;
-    return { found: true };
-  }
-
-  private runSchedule(
-    { partition, name, id }: Operation & { op: 'run schedule' },
-    context: OperationContext,
-  ): Reply {
-    const schedule = this.partitions.get(partition)?.schedules.get(name);
-    if (schedule === undefined) return { found: false };
-    const { queue, queueKey, executionKey } = schedule;
-    const enqueue = { op: 'enqueue', partition, id, queue, queueKey, executionKey, body: 0 } as const;
-    const text = (): string => jobOf(schedule, id, context.at);
-    return { found: true, ...this.enqueue(enqueue, { ...context, text }) };
-  }
-
-  private cronTick(
-    { partition, name, at, revision }: Operation & { op: 'cron tick' },
-    context: OperationContext,
-  ): TickReply {
-    const schedule = this.partitions.get(partition)?.schedules.get(name);
-    if (schedule === undefined) return { tick: 'unknown' };
-    const refusal = refusalOf(schedule, { at, revision }, context.at);
-    if (refusal !== undefined) return refusal;
-    const id = tickId(name, at);
-    const { queue, queueKey, executionKey } = schedule;
-    const enqueue = { op: 'enqueue', partition, id, queue, queueKey, executionKey, body: 0 } as const;
-    const text = (): string => jobOf(schedule, id, context.at);
-    const { full, duplicate } = this.enqueue(enqueue, { ...context, text });
-    if (full !== undefined) return { tick: 'full' };
-    schedule.after = at;
-    schedule.last = at;
-    return { tick: 'taken', ...(duplicate === undefined ? {} : { duplicate }) };
-  }
-
-  private schedules(partition: string | undefined): ScheduleRow[] {
-    const partitions =
-      partition === undefined ? [...this.partitions.values()] : [this.partitions.get(partition)];
-    return partitions.flatMap((one) =>
-      one === undefined ? [] : [...one.schedules.values()].map((schedule) => rowOf(one.id, schedule)),
-    );
   }
 
   // --- an operator's questions and repairs
