@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RogerModuleOptions } from 'nestjs-roger';
-import { FileStatePersister, LedgerUnavailableError } from 'nestjs-roger';
+import { FileStatePersister, LedgerUnavailableError, MemoryBroker } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
 import { KEYED, KeyedWork } from '../support/keyed-work';
@@ -103,6 +103,20 @@ test('a paused queue begins nothing until it is resumed', async () => {
   await jobs.enqueue(Work, {}, { partition, id: 'later' });
   service.resume(partition);
   await sightings.ended(['later']);
+});
+
+test('who takes a ledger over has little to read where there is little to remember', async () => {
+  const memory = new MemoryBroker();
+  const app = await startApp({ memory, mode: 'producer', ledgerShards: 1, partitions });
+  // One by one: what comes together is logged together.
+  for (let n = 0; n < 5_000; n++) await app.jobs.enqueue(KeyedWork, { queueKey: 'key' }, { partition });
+  let records = 0;
+  const member = { onRecord: () => records++, onRequest: () => undefined, onLost: () => undefined };
+  memory.findLedger(0)?.join({ nodeId: 'successor', member });
+  await app.close();
+  await eventually('the successor to be given the log', () => records > 0);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(records).toBeLessThan(2_500);
 });
 
 describe('with a FileStatePersister', () => {

@@ -35,6 +35,7 @@ export interface EnqueueOutcome {
 
 /** What the child tells. */
 export type Report =
+  | { readonly kind: 'created' }
   | { readonly kind: 'started' }
   | { readonly kind: 'sighting'; readonly sighting: Sighting }
   | { readonly kind: 'closed' }
@@ -54,6 +55,10 @@ export interface ChildAppOptions {
   readonly sightings: Sightings;
   /** Resolve the start before the app serves its partitions. @default false */
   readonly isStartEnough?: boolean;
+  /** Have it call `enableShutdownHooks` before its app is initialised, as an HTTP app can. @default false */
+  readonly enablesHooksFirst?: boolean;
+  /** Have a hook of its app wait for ever at the shutdown. @default false */
+  readonly hangsAtShutdown?: boolean;
   /** Have it answer the commands of {@link NodeCommands}. @default false */
   readonly answersCommands?: boolean;
   /** Have it not call `enableShutdownHooks`. @default false */
@@ -102,12 +107,27 @@ export class ChildApp {
 
   /** Resolves when the child's app runs and serves its partitions. */
   static async start(options: ChildAppOptions): Promise<ChildApp> {
+    const app = ChildApp.fork(options);
+    await app.report('started', 30_000);
+    return app;
+  }
+
+  /** Resolves when the app of a child with `enablesHooksFirst` is there and about to be initialised. */
+  static async create(options: ChildAppOptions): Promise<ChildApp> {
+    const app = ChildApp.fork({ ...options, enablesHooksFirst: true });
+    await app.report('created', 30_000);
+    return app;
+  }
+
+  private static fork(options: ChildAppOptions): ChildApp {
     const settings = JSON.stringify({
       node: options.node,
       roger: options.roger,
       isStartEnough: options.isStartEnough ?? false,
       answersCommands: options.answersCommands ?? false,
       forgetsShutdownHooks: options.forgetsShutdownHooks ?? false,
+      enablesHooksFirst: options.enablesHooksFirst ?? false,
+      hangsAtShutdown: options.hangsAtShutdown ?? false,
       clockAheadMs: options.clockAheadMs ?? 0,
     });
     const child = fork(join(__dirname, 'child-program.ts'), [settings], {
@@ -116,9 +136,7 @@ export class ChildApp {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, ...options.env },
     });
-    const app = new ChildApp(child, options);
-    await app.report('started', 30_000);
-    return app;
+    return new ChildApp(child, options);
   }
 
   get pid(): number | undefined {
@@ -185,6 +203,11 @@ export class ChildApp {
       });
     });
     return within(`${node} to report ${kind}`, reported, () => this.standing(), limitMs);
+  }
+
+  /** What it has written of errors that nobody caught, and the like. */
+  get errorOutput(): string {
+    return this.stderr;
   }
 
   private standing(): string {

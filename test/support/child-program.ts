@@ -1,6 +1,6 @@
 // What a child app runs. Started by ChildApp; its settings are its first argument.
 import 'reflect-metadata';
-import type { LoggerService } from '@nestjs/common';
+import type { BeforeApplicationShutdown, INestApplicationContext, LoggerService } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { RogerModuleOptions } from 'nestjs-roger';
@@ -20,6 +20,8 @@ interface Settings {
   readonly isStartEnough: boolean;
   readonly answersCommands: boolean;
   readonly forgetsShutdownHooks: boolean;
+  readonly enablesHooksFirst: boolean;
+  readonly hangsAtShutdown: boolean;
   readonly clockAheadMs: number;
 }
 
@@ -38,6 +40,12 @@ class Telling extends Witness {
   }
 }
 
+class Hanging implements BeforeApplicationShutdown {
+  beforeApplicationShutdown(): Promise<void> {
+    return new Promise(() => undefined);
+  }
+}
+
 @Module({
   imports: [RogerModule.forRoot(settings.roger)],
   providers: [
@@ -45,6 +53,7 @@ class Telling extends Witness {
     ResultWork,
     ...(settings.answersCommands ? [NodeCommands, { provide: NODE_NAME, useValue: settings.node }] : []),
     ...(settings.roger.threads === undefined ? [] : THREADED),
+    ...(settings.hangsAtShutdown ? [Hanging] : []),
     { provide: Witness, useClass: Telling },
   ],
 })
@@ -87,9 +96,20 @@ async function retryBuried(buried: BuriedJobs, order: RetryBuriedOrder): Promise
   }
 }
 
+async function startApp(): Promise<INestApplicationContext> {
+  if (!settings.enablesHooksFirst) {
+    const app = await NestFactory.createApplicationContext(ChildModule, { logger });
+    return settings.forgetsShutdownHooks ? app : app.enableShutdownHooks();
+  }
+  const app = await NestFactory.create(ChildModule, { logger });
+  app.enableShutdownHooks();
+  const started = app.init();
+  tell({ kind: 'created' });
+  return started;
+}
+
 async function main(): Promise<void> {
-  const app = await NestFactory.createApplicationContext(ChildModule, { logger });
-  if (!settings.forgetsShutdownHooks) app.enableShutdownHooks();
+  const app = await startApp();
   process.on('message', (order: Order) => {
     if (order === 'release') {
       held.open();

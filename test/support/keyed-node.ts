@@ -27,7 +27,8 @@ export interface KeyedNodeOptions extends Omit<KeyedProgramSettings, 'roger'> {
 export class KeyedNode {
   isFrozen = false;
   isGone = false;
-  private readonly exited: Promise<void>;
+  /** How its process has ended. */
+  private readonly exited: Promise<NodeJS.Signals | number | null>;
 
   private constructor(
     readonly name: string,
@@ -38,11 +39,11 @@ export class KeyedNode {
   ) {
     alive.add(this);
     this.exited = new Promise((resolve) => {
-      child.once('exit', () => {
+      child.once('exit', (code, signal) => {
         this.isGone = true;
         alive.delete(this);
         for (const proxy of proxies) void proxy.close();
-        resolve();
+        resolve(signal ?? code);
       });
     });
     child.on('error', () => undefined);
@@ -50,12 +51,13 @@ export class KeyedNode {
 
   /** Resolves when it is connected, and a worker serves its partitions. */
   static async start(options: KeyedNodeOptions): Promise<KeyedNode> {
-    const { node, partition, trace, brokerUri, without } = options;
+    const { node, partition, trace, brokerUri, without, build } = options;
     const proxies = await Promise.all([brokerUri].flat().map((uri) => TcpProxy.before(uri)));
     const settings: KeyedProgramSettings = {
       node,
       partition,
       trace,
+      build,
       roger: { ...options.roger, connection: { uri: proxies.map(({ uri }) => uri), heartbeatSeconds: 2 } },
     };
     const child = fork(join(__dirname, 'keyed-program.ts'), [JSON.stringify(settings)], {
@@ -101,6 +103,23 @@ export class KeyedNode {
     await this.exited;
   }
 
+  /** Tells it to end, as a deploy does; resolves to how it has ended. */
+  async terminate(limitMs: number): Promise<NodeJS.Signals | number | null> {
+    this.child.kill('SIGTERM');
+    return within(`${this.name} to end`, this.exited, undefined, limitMs);
+  }
+
+  /** How many jobs it has handed on to others, for it doesn't know them. */
+  async countHandedOn(): Promise<number> {
+    const counted = new Promise<number>((resolve) => {
+      this.child.on('message', (report: KeyedReport) => {
+        if (typeof report === 'object') resolve(report.handedOn);
+      });
+    });
+    this.tell({ order: 'count handed on' });
+    return within(`${this.name} to count`, counted);
+  }
+
   freeze(): void {
     this.isFrozen = true;
     this.options.observed.add({ what: 'frozen' }, this.name);
@@ -120,7 +139,7 @@ export class KeyedNode {
     for (const proxy of this.proxies) proxy.cut();
   }
 
-  private report(wanted: KeyedReport): Promise<void> {
+  private report(wanted: Extract<KeyedReport, string>): Promise<void> {
     const reported = new Promise<void>((resolve, reject) => {
       this.child.on('message', (report: KeyedReport) => {
         if (report === wanted) resolve();

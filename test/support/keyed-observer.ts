@@ -97,7 +97,10 @@ class Observer {
       this.checkCancel(job);
       this.checkAttempts(job);
     }
-    const inTurn = grouped(runs, ({ job }) => job.asked?.executionKey ?? `of job ${job.id}`);
+    // A run without a key has no fence.
+    const inTurn = grouped(runs, ({ job, fence }) =>
+      fence === 0 ? undefined : (job.asked?.executionKey ?? `of job ${job.id}`),
+    );
     let outdated = 0;
     for (const [key, group] of inTurn) outdated += this.checkTurns(key, group);
     const byExecutionKey = grouped(jobs, ({ asked }) => asked?.executionKey);

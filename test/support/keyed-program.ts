@@ -15,6 +15,8 @@ export interface KeyedProgramSettings {
   readonly partition: string;
   /** The file for what happens here. */
   readonly trace: string;
+  /** A newer one knows the job `novel`, too. @default 'old' */
+  readonly build?: 'old' | 'new' | undefined;
 }
 
 export interface KeyedArgs {
@@ -36,14 +38,19 @@ export type KeyedOrder =
       readonly order: 'enqueue';
       readonly id: string;
       readonly args: KeyedArgs;
+      readonly queue?: string | undefined;
+      /** One that only new builds know. @default false */
+      readonly isNovel?: boolean | undefined;
       readonly isProbe?: boolean | undefined;
     }
   | { readonly order: 'cancel'; readonly id: string }
   /** Use the ledger, so that it is made and this process is among its possible keepers. */
-  | { readonly order: 'join' };
+  | { readonly order: 'join' }
+  /** Say how many jobs were handed on to others, for they are not known here. */
+  | { readonly order: 'count handed on' };
 
 /** What the process tells. */
-export type KeyedReport = 'started' | 'joined';
+export type KeyedReport = 'started' | 'joined' | { readonly handedOn: number };
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as KeyedProgramSettings;
 const { node, roger, partition } = settings;
@@ -80,7 +87,18 @@ class Keyed implements JobHandler<KeyedArgs> {
   }
 }
 
-@Module({ imports: [RogerModule.forRoot(roger)], providers: [Keyed] })
+/** Without an execution key, whatever its args say: who is handed on loses its place in the line. */
+@RogerJob({
+  name: 'novel',
+  queueKey: (args: KeyedArgs) => args.queueKey,
+  retryable: { levels: [1, 1, 1] },
+})
+class Novel extends Keyed {}
+
+@Module({
+  imports: [RogerModule.forRoot(roger)],
+  providers: settings.build === 'new' ? [Keyed, Novel] : [Keyed],
+})
 class KeyedModule {}
 
 /** Resolves after the time, or at once when the signal says to end. */
@@ -135,21 +153,27 @@ class Enqueuer {
 
   constructor(private readonly jobs: JobQueue) {}
 
-  enqueue(id: string, args: KeyedArgs, isProbe: boolean | undefined): void {
+  enqueue({ id, args, queue, isProbe, isNovel }: KeyedOrder & { order: 'enqueue' }): void {
     const key = args.executionKey ?? `queue key ${args.queueKey ?? id}`;
     const before = this.last.get(key) ?? Promise.resolve();
     this.last.set(
       key,
-      before.then(() => this.ask(id, args, isProbe)),
+      before.then(() => this.ask(id, args, queue ?? 'default', isNovel === true ? Novel : Keyed, isProbe)),
     );
   }
 
-  private async ask(id: string, args: KeyedArgs, isProbe: boolean | undefined): Promise<void> {
+  private async ask(
+    id: string,
+    args: KeyedArgs,
+    queue: string,
+    job: typeof Keyed,
+    isProbe: boolean | undefined,
+  ): Promise<void> {
     const { queueKey, executionKey } = args;
-    trace.add({ what: 'asked', id, queueKey, executionKey, isProbe });
+    trace.add({ what: 'asked', id, queueKey, executionKey, queue, isProbe });
     const ballast = 'x'.repeat(args.ballastBytes ?? 0);
     try {
-      const result = await this.jobs.enqueue(Keyed, { ...args, ballast }, { partition, id });
+      const result = await this.jobs.enqueue(job, { ...args, ballast }, { partition, queue, id });
       if (result.status === 'enqueued') trace.add({ what: 'enqueued', id });
       else trace.add({ what: 'duplicate', id, of: result.existingJobId });
     } catch (error) {
@@ -176,13 +200,17 @@ async function main(): Promise<void> {
   switchOff(process.env['ROGER_MUTANT']);
   const logger = new TracingLogger();
   const app = await NestFactory.createApplicationContext(KeyedModule, { logger });
+  app.enableShutdownHooks();
   const enqueuer = new Enqueuer(app.get(JobQueue));
   const globalState = app.get(GlobalStateService);
   const partitions = app.get(PartitionService);
   process.on('message', (order: KeyedOrder) => {
-    if (order.order === 'enqueue') enqueuer.enqueue(order.id, order.args, order.isProbe);
+    if (order.order === 'enqueue') enqueuer.enqueue(order);
     else if (order.order === 'cancel') void cancel(globalState, order.id);
-    else {
+    else if (order.order === 'count handed on') {
+      const lanes = partitions.queues(partition);
+      tell({ handedOn: lanes.reduce((sum, { counts }) => sum + counts.handedOn, 0) });
+    } else {
       // Of a queue that there is none of. Looking doesn't make a ledger.
       void globalState.pauseQueue(partition, 'nothing').then(() => {
         tell('joined');
@@ -190,6 +218,8 @@ async function main(): Promise<void> {
     }
   });
   process.once('disconnect', () => process.exit(1));
+  // Nothing but the app is to keep this process alive.
+  process.channel?.unref();
   const isServing = (): boolean => partitions.ids.every((id) => partitions.isRunning(id));
   while (!logger.isConnected || (roger.mode === 'worker' && !isServing())) {
     await new Promise((resolve) => setTimeout(resolve, 5));

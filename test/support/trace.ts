@@ -11,6 +11,7 @@ export type TraceEvent = { readonly at: Micros; readonly node: string } & (
       readonly id: string;
       readonly queueKey?: string | undefined;
       readonly executionKey?: string | undefined;
+      readonly queue?: string | undefined;
       /** Enqueued when all was over, to see whether its keys are free. */
       readonly isProbe?: boolean | undefined;
     }

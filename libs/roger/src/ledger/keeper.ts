@@ -34,6 +34,8 @@ const RECORD_BYTES = 4 * 1024 * 1024;
 /** A broker holds what is unacknowledged in a table of its own; its bound is 65535. */
 const RECORDS_TO_SNAPSHOT = 30_000;
 const BYTES_TO_SNAPSHOT = 8 * 1024 * 1024;
+/** A successor reads all of them before it answers: with a small state they are not worth keeping. */
+const RECORDS_TO_SMALL_SNAPSHOT = 2_000;
 /** A broker closes the channel of who holds something for longer than its consumer_timeout, 30 min by default. */
 const SNAPSHOT_MS = 10 * 60 * 1_000;
 const TICK_MS = 60_000;
@@ -345,6 +347,8 @@ export class Keeper implements LedgerMember {
   private snapshotIfDue(term: Term): void {
     const isDue =
       term.recordsSinceSnapshot >= RECORDS_TO_SNAPSHOT ||
+      (term.recordsSinceSnapshot >= RECORDS_TO_SMALL_SNAPSHOT &&
+        term.bytesSinceSnapshot >= 2 * term.snapshotBytes) ||
       term.bytesSinceSnapshot >= Math.max(BYTES_TO_SNAPSHOT, 2 * term.snapshotBytes) ||
       performance.now() - term.snapshotAt >= SNAPSHOT_MS;
     if (isDue && term.isKeeping && !term.isSnapshotting) void this.writeSnapshot(term);

@@ -24,6 +24,7 @@ import type { RunLimits } from '../worker/run-limits';
 import type { StrayRejections } from '../worker/stray-rejections';
 import type { Explorer } from './explorer';
 import type { InstanceName } from './instances';
+import { SecondSignal } from './second-signal';
 import { watchForForgottenHooks } from './shutdown-hooks';
 import { jobThread } from './threads/job-thread';
 import type { JobThreads } from './threads/job-threads';
@@ -32,6 +33,8 @@ import type { JobThreads } from './threads/job-threads';
 const CLOSE_TIMEOUT_MS = 3_000;
 /** How long answers of ledgers and the leaving of them may take. */
 const LEAVE_TIMEOUT_MS = 1_000;
+/** How long jobs may take to notice their signal after a second request to end, and each farewell after that. */
+const HURRIED_MS = 200;
 
 export interface LifecycleParts {
   readonly explorer: Explorer;
@@ -74,13 +77,20 @@ export class Lifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown
 {
   private callOffHookWatch: () => void = () => undefined;
+  private readonly secondSignal: SecondSignal;
+  private stopped: Promise<void> | undefined;
+  private closed: Promise<void> | undefined;
 
   constructor(private readonly parts: LifecycleParts) {
     this.standOutermost();
+    this.secondSignal = new SecondSignal(parts.log, () => {
+      void parts.partitions.drainAll(0, HURRIED_MS);
+    });
   }
 
   async onModuleInit(): Promise<void> {
-    const { explorer, registry, callbacks, transport, threads, isWorker, readDeclaredJobs } = this.parts;
+    const { explorer, registry, callbacks, transport, threads, isWorker, activity, readDeclaredJobs } =
+      this.parts;
     explorer.registerJobs(registry);
     const thread = jobThread();
     if (thread !== undefined) {
@@ -97,16 +107,20 @@ export class Lifecycle
       this.parts.log.warn(warning);
     }
     // Before anything is connected: a module that doesn't boot there stops the start.
-    if (isWorker && registry.runnableDefinitions.some(({ isolation }) => isolation === 'thread')) {
+    if (
+      isWorker &&
+      !activity.isEnding &&
+      registry.runnableDefinitions.some(({ isolation }) => isolation === 'thread')
+    ) {
       await threads?.start();
     }
-    transport.open();
+    // An HTTP app that is told to end while it starts is stopped by Nest at once, and its start goes on beside that.
+    if (!activity.isEnding) transport.open();
   }
 
   onApplicationBootstrap(): void {
     const { isWorker, partitions, strays, ticker, partitionFeed, activity, commands, ledgers, log } =
       this.parts;
-    // Told to end while it starts: Nest lets the start come to its end first, or not.
     if (jobThread() !== undefined || activity.isEnding) return;
     activity.enter('running');
     // Whoever is to be called has to be there.
@@ -140,11 +154,21 @@ export class Lifecycle
     if (partitions.serves(partition)) ticker.serve(partition, declared);
   }
 
-  /** Resolves when no job of this instance runs any more. */
-  async onModuleDestroy(): Promise<void> {
+  /** Resolves when no job of this instance runs any more. Nest calls it again when a signal comes during `app.close()`. */
+  onModuleDestroy(): Promise<void> {
+    if (this.stopped !== undefined) this.secondSignal.wasFirst();
+    return (this.stopped ??= this.stop());
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return (this.closed ??= this.close());
+  }
+
+  private async stop(): Promise<void> {
     // First, and before anything is waited for: probes and other nodes are to know.
     this.parts.activity.enter('stopping');
     this.callOffHookWatch();
+    if (jobThread() === undefined) this.secondSignal.watch();
     this.parts.partitionFeed?.stop();
     this.parts.ticker.stop();
     await this.parts.partitions.drainAll(this.parts.shutdownTimeoutMs);
@@ -153,11 +177,12 @@ export class Lifecycle
     this.parts.commands.close();
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  private async close(): Promise<void> {
     const { ledgers, closing, strays, transport, activity } = this.parts;
     for (const part of closing) part.close();
-    await ledgers.close(LEAVE_TIMEOUT_MS);
-    await transport.close(CLOSE_TIMEOUT_MS);
+    await ledgers.close(this.secondSignal.hasCome ? HURRIED_MS : LEAVE_TIMEOUT_MS);
+    await transport.close(this.secondSignal.hasCome ? HURRIED_MS : CLOSE_TIMEOUT_MS);
+    this.secondSignal.ignore();
     strays.leave();
     activity.enter('stopped');
   }

@@ -342,6 +342,23 @@ describe('a drain', () => {
     expect(node.transport.asked).toEqual(['stop', 'close']);
   });
 
+  test('may be told again, with less time: then it is over for both, whether the jobs heed their signal or not', async () => {
+    const node = new Node(2);
+    const [heeds, ignores] = [node.transport.deliver(), node.transport.deliver()];
+    await turns();
+    const run = node.running.get(heeds);
+    run?.context.signal.addEventListener('abort', () => run.fail(run.context.signal.reason as Error));
+    const drained = node.partitions.drainAll(60_000);
+    await turns();
+    const hurried = node.partitions.drainAll(0, 200);
+    await jest.advanceTimersByTimeAsync(200);
+    await Promise.all([drained, hurried]);
+    expect(node.transport.settlements.get(heeds)).toBe('handBack');
+    expect(node.transport.settlements.has(ignores)).toBe(false);
+    expect(node.running.get(ignores)?.context.signal.aborted).toBe(true);
+    expect(node.transport.asked).toContain('close');
+  });
+
   test('aborts those that take too long with ShutdownError; who heeds it is given back, its attempt not counted', async () => {
     const node = new Node(2);
     const id = node.transport.deliver();

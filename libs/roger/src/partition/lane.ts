@@ -57,6 +57,14 @@ interface ReadyRun {
 /** How many jobs ended how, on this node, since the lane began. */
 export type OutcomeCounts = Record<Outcome, number>;
 
+/** How jobs are ended whose time is over. */
+export interface Draining {
+  /** What their signals say. */
+  readonly reason?: Error;
+  /** How long they may take to notice, and to be settled. */
+  readonly graceMs?: number | undefined;
+}
+
 export class Lane implements IntakeOwner, RunObserver {
   readonly counts: OutcomeCounts = {
     done: 0,
@@ -322,10 +330,11 @@ export class Lane implements IntakeOwner, RunObserver {
 
   /**
    * Takes no more jobs, gives back those not begun, and lets the running ones end; those that don't within the time
-   * are aborted and given back. Safe to repeat, with less time.
+   * are aborted and given back. Safe to repeat, with less time: then it is over for all who wait.
    * @param timeoutMs Infinity: they may take as long as they take
    */
-  async drain(timeoutMs: number, reason: Error = new ShutdownError(timeoutMs)): Promise<void> {
+  async drain(timeoutMs: number, how: Draining = {}): Promise<void> {
+    const { reason = new ShutdownError(timeoutMs), graceMs = this.parts.abortGraceMs + SETTLE_MS } = how;
     this.isDraining = true;
     clearTimeout(this.stallTimer);
     clearTimeout(this.pauseTimer);
@@ -334,12 +343,13 @@ export class Lane implements IntakeOwner, RunObserver {
     if (!(await this.idleWithin(timeoutMs))) {
       // Who still asks its ledger whether it may run gives up, too; who settles goes on as long as there is time.
       for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
-      await this.idleWithin(this.parts.abortGraceMs + SETTLE_MS);
+      await this.idleWithin(graceMs);
     }
     await Promise.all(this.intakes.map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
     const lost = new DeliveryLostError('the node serves its queue no more');
     for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(lost);
+    for (const resolve of this.untilIdle) resolve();
   }
 
   private take(lane: QueueLane): void {

@@ -277,10 +277,12 @@ export class PartitionService implements LedgersListener, RunningHere {
     await Promise.all(this.lanes.map((lane) => lane.untilHeld()));
   }
 
-  /** @internal */
-  async drainAll(timeoutMs: number): Promise<void> {
+  /** Safe to repeat, with less time. @internal */
+  async drainAll(timeoutMs: number, graceMs?: number): Promise<void> {
     this.phase = 'closing';
-    await Promise.all([...this.partitions.values()].map((partition) => partition.stop(timeoutMs)));
+    await Promise.all(
+      [...this.partitions.values()].map((partition) => partition.stop(timeoutMs, { graceMs })),
+    );
     this.partitions.clear();
   }
 
@@ -370,7 +372,7 @@ export class PartitionService implements LedgersListener, RunningHere {
   }
 
   private async stopNow(partition: Partition, timeoutMs: number): Promise<void> {
-    await partition.stop(timeoutMs, `Partition ${partition.id} is stopped`);
+    await partition.stop(timeoutMs, { why: `Partition ${partition.id} is stopped` });
   }
 
   /** Does what is to be done of one partition in the order in which it was asked for. */

@@ -1,6 +1,6 @@
 // One tenant on this node: its lanes, which come and go with its list of queues.
 import { ShutdownError } from '../job/errors';
-import type { LaneParts } from './lane';
+import type { Draining, LaneParts } from './lane';
 import { Lane } from './lane';
 import type { PartitionQueues } from './queue-options';
 import { maxWorkersOf } from './queue-options';
@@ -13,6 +13,11 @@ export type PartitionState =
   | { readonly state: 'waiting'; readonly reason: Error }
   /** It takes no more jobs; those that run are ending. */
   | { readonly state: 'stopping' };
+
+export interface Stopping extends Pick<Draining, 'graceMs'> {
+  /** What is going on, for the reason that jobs are told. */
+  readonly why?: string;
+}
 
 export class Partition {
   /** Those of its queues, by name. */
@@ -70,11 +75,11 @@ export class Partition {
   }
 
   /** Takes no more, and ends what runs. Safe to repeat, with less time; resolves when nothing of it runs here. */
-  async stop(timeoutMs: number, why?: string): Promise<void> {
+  async stop(timeoutMs: number, { why, graceMs }: Stopping = {}): Promise<void> {
     this.isStopping = true;
     this.onChange();
     const reason = new ShutdownError(timeoutMs, why);
-    await Promise.all(this.lanesInUse.map((lane) => lane.drain(timeoutMs, reason)));
+    await Promise.all(this.lanesInUse.map((lane) => lane.drain(timeoutMs, { reason, graceMs })));
   }
 
   private begin(queue: string, maxWorkers: number): void {

@@ -24,7 +24,7 @@ export class JobThreads {
     private readonly log: RogerLog,
   ) {}
 
-  /** Resolves when the first thread is ready. @throws InvalidOptionsError when its module doesn't boot */
+  /** Resolves when the first thread is ready, or they have been ended before that. @throws InvalidOptionsError when its module doesn't boot */
   async start(): Promise<void> {
     const {
       module,
@@ -35,7 +35,7 @@ export class JobThreads {
       resourceLimits,
     } = this.options;
     const workerData: ThreadData = { module, exportName };
-    this.pool = new Piscina<ThreadTask, ThreadOutcome>({
+    const pool = new Piscina<ThreadTask, ThreadOutcome>({
       filename: require.resolve('./thread-entry'),
       workerData,
       minThreads: 1,
@@ -47,15 +47,17 @@ export class JobThreads {
       ...(execArgv === undefined ? {} : { execArgv: [...execArgv] }),
       ...(resourceLimits === undefined ? {} : { resourceLimits }),
     });
-    this.pool.on('message', (message: Partial<ThreadLine>) => {
+    this.pool = pool;
+    pool.on('message', (message: Partial<ThreadLine>) => {
       if (message.rogerLine !== undefined) write(message.rogerLine);
     });
-    this.pool.on('error', (error: Error) => {
+    pool.on('error', (error: Error) => {
       this.log.error(`A thread without a job has died: ${error.message}`, error.stack);
     });
     try {
-      await this.pool.run('boot');
+      await pool.run('boot');
     } catch (error) {
+      if (this.pool !== pool) return;
       await this.stop();
       const message = error instanceof Error ? error.message : String(error);
       throw new InvalidOptionsError([
