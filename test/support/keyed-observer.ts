@@ -97,7 +97,10 @@ class Observer {
       this.checkCancel(job);
       this.checkAttempts(job);
     }
-    const inTurn = grouped(runs, ({ job }) => job.asked?.executionKey ?? `of job ${job.id}`);
+    // A run without a key has no fence.
+    const inTurn = grouped(runs, ({ job, fence }) =>
+      fence === 0 ? undefined : (job.asked?.executionKey ?? `of job ${job.id}`),
+    );
     let outdated = 0;
     for (const [key, group] of inTurn) outdated += this.checkTurns(key, group);
     const byExecutionKey = grouped(jobs, ({ asked }) => asked?.executionKey);
@@ -157,6 +160,11 @@ class Observer {
         return;
       case 'keeping':
       case 'cancel failed':
+      case 'ready':
+      case 'unready':
+      case 'paused':
+      case 'resuming':
+      case 'unloading':
     }
   }
 
@@ -257,6 +265,8 @@ class Observer {
     for (const [index, run] of valid.entries()) {
       const next = valid[index + 1];
       if (next === undefined) continue;
+      // Without a fence, a copy that a cut connection made may come after what followed on the other.
+      if (run.fence === 0 && runs.some((one) => this.isExplained(one, next.beganAt))) continue;
       if (next.attempt < run.attempt) this.blame('I8', `${id} went back: ${tell(run)}, then ${tell(next)}`);
     }
   }

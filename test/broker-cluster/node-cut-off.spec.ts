@@ -1,0 +1,35 @@
+// A node of a cluster of brokers is cut off from the others, with Roger's nodes connected to it, and healed.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BrokerOutage, IS_LONG } from '../support/broker-outage';
+import { MAX_ANSWER_MS, MAX_GAP_MS } from '../support/outage-figures';
+
+const JOBS_PER_SECOND = IS_LONG ? 60 : 40;
+const ROUNDS = IS_LONG ? 4 : 1;
+const CUT_OFF_MS = IS_LONG ? 20_000 : 6_000;
+const LIMIT_MS = IS_LONG ? 900_000 : 240_000;
+
+test(
+  'a broker node that is cut off and healed costs no job, lets none run twice at once or out of order, and who was connected to it says so until it works again',
+  async () => {
+    const outage = await BrokerOutage.begin('node cut off', JOBS_PER_SECOND);
+    for (let round = 1; round <= ROUNDS; round++) {
+      const leader = await outage.leaderOfMost();
+      await outage.cluster.cutOff(leader);
+      outage.load.beginPartition(`late-${round}`);
+      await sleep(CUT_OFF_MS);
+      await outage.cluster.heal();
+      await sleep(CUT_OFF_MS / 2);
+    }
+    const { violations, counts, gapMs, answers, events } = await outage.end();
+    expect(violations).toEqual([]);
+    expect(gapMs).toBeLessThanOrEqual(MAX_GAP_MS);
+    expect(answers.slowestMs).toBeLessThanOrEqual(MAX_ANSWER_MS);
+    const readiness = events.flatMap(({ what, node }) =>
+      what === 'ready' || what === 'unready' ? [`${node} ${what}`] : [],
+    );
+    expect(readiness.filter((one) => one.endsWith('unready')).length).toBeGreaterThan(0);
+    expect(counts.enqueued).toBeGreaterThan(ROUNDS * 200);
+    await outage.close();
+  },
+  LIMIT_MS,
+);
