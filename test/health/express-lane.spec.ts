@@ -12,7 +12,7 @@ test('a partition runs on while the first jobs with one execution key go by the 
   const waits: string[] = [];
   let looks = 0;
   let isOver = false;
-  const looking = (async () => {
+  const look = async (): Promise<void> => {
     while (!isOver) {
       looks++;
       // What health is told by, too; asked at every turn, for it takes but a few.
@@ -20,7 +20,8 @@ test('a partition runs on while the first jobs with one execution key go by the 
       if (state.state === 'waiting') waits.push(state.reason.message);
       await new Promise((resolve) => setImmediate(resolve));
     }
-  })();
+  };
+  const looking = look();
   // One node runs those of one queue after each other by itself; here each releases one of the other queue.
   const ids = ['first', 'second', 'third', 'fourth'];
   for (const [index, id] of ids.entries()) {

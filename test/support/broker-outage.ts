@@ -44,7 +44,7 @@ export class BrokerOutage {
     readonly load: OutageLoad,
   ) {}
 
-  /** Starts everything; resolves when the load has run for a while. The brokers' first three Roger nodes are the producer's, and each worker's. */
+  /** Starts everything; resolves when the load has run for a while. Each broker node has one Roger node connected to it. */
   static async begin(name: string, jobsPerSecond: number): Promise<BrokerOutage> {
     const folder = mkdtempSync(join(tmpdir(), 'roger-outage-'));
     const tracePath = join(folder, 'trace');
@@ -69,7 +69,7 @@ export class BrokerOutage {
       await Promise.all(nodes.map((node) => node.end()));
       await cluster.stop();
       throw new AggregateError(
-        started.flatMap((one) => (one.status === 'rejected' ? [one.reason] : [])),
+        started.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : [])),
         'Not all nodes have started',
       );
     }
@@ -93,13 +93,6 @@ export class BrokerOutage {
     const [first] = [...this.cluster.nodes].sort((one, other) => led(other) - led(one));
     if (first === undefined || led(first) === 0) throw new Error(`Nobody leads anything: ${tables}`);
     return first;
-  }
-
-  /** The Roger node that tried this broker node first. */
-  nodeThatPrefers(broker: PrivateRabbitmq): OutageNode {
-    const node = this.nodes[this.cluster.nodes.indexOf(broker)];
-    if (node === undefined) throw new RangeError('No node of this cluster');
-    return node;
   }
 
   /** Ends the load, waits for the end of all jobs and for all to be well, and judges. */
