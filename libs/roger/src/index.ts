@@ -14,6 +14,15 @@ export type { HealthOptions, HealthReport, HealthStatus, WaitingQueue } from './
 export { RogerHealthIndicator } from './health/roger-health.indicator';
 export type { RogerIndicatorResult } from './health/roger-health.indicator';
 export { InfoService } from './info/info.service';
+export type {
+  ClusterPartition,
+  ClusterPartitions,
+  ClusterQueue,
+  ClusterQueues,
+  ClusterRunningJob,
+  ClusterRunningJobs,
+  QueueRates,
+} from './info/cluster-reports';
 export type { KeyedJobCounts, KeyedJobs, QueuedJobs, WaitingJob } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';

@@ -12,7 +12,9 @@ import { Ticker } from './cron/ticker';
 import { JobQueue } from './enqueue/job-queue';
 import { RogerHealth } from './health/roger-health';
 import { RogerHealthIndicator } from './health/roger-health.indicator';
+import { ClusterReports } from './info/cluster-reports';
 import { InfoService } from './info/info.service';
+import { answerQuestions } from './info/node-answers';
 import { NodeInfoService } from './info/node-info.service';
 import type { Class } from './job/job-definition';
 import type { Job } from './job/job';
@@ -48,6 +50,7 @@ import { MemoryBroker } from './transports/memory/memory-broker';
 import { MemoryTransport } from './transports/memory/memory.transport';
 import { RabbitmqTransport } from './transports/rabbitmq/rabbitmq.transport';
 import { CallbackChain } from './worker/callbacks';
+import { StrayRejections } from './worker/stray-rejections';
 import { Worker } from './worker/worker';
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
@@ -143,7 +146,9 @@ class Parts {
     const watches = new ProgressWatches(post, log);
     const replies = new OutcomeReplies(post);
     const awaited = new AwaitedJobs(post, settings.enqueueTimeoutMs);
+    const strays = new StrayRejections(settings.unhandledRejections, log);
     const worker = new Worker({
+      strays,
       progress,
       replies,
       registry,
@@ -175,20 +180,6 @@ class Parts {
     progress.lookInto(this.partitions);
     this.globalState = new GlobalStateService({ transport, ledgers, decode });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
-    this.info = new InfoService({
-      transport,
-      ledgers,
-      watches,
-      retryLevels: () =>
-        new Set([
-          ...LADDER,
-          ...retryLevels,
-          ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
-          ...catalogue.retryLevels,
-        ]),
-      decode,
-      inHand: (address) => Promise.resolve({ ...this.partitions.inHand(address), missing: [] }),
-    });
     this.nodeInfo = new NodeInfoService(this.partitions);
     const recurring = { jobs: this.jobQueue, registry, maxJobBytes };
     this.crons = new CronService({
@@ -213,6 +204,26 @@ class Parts {
       intake: this.partitions,
       log,
     });
+    answerQuestions({
+      cluster: this.cluster,
+      partitions: this.partitions,
+      nodeInfo: this.nodeInfo,
+      maxBytes: maxJobBytes,
+    });
+    this.info = new InfoService({
+      transport,
+      ledgers,
+      watches,
+      retryLevels: () =>
+        new Set([
+          ...LADDER,
+          ...retryLevels,
+          ...registry.runnableDefinitions.flatMap(({ retryLevels: own = [] }) => own),
+          ...catalogue.retryLevels,
+        ]),
+      decode,
+      reports: new ClusterReports(this.cluster),
+    });
     this.health = new RogerHealth({ activity, transport, ledgers, partitions: this.partitions });
     this.healthIndicator = new RogerHealthIndicator(this.health);
     this.lifecycle = new Lifecycle({
@@ -230,6 +241,7 @@ class Parts {
       configured: catalogue,
       partitionFeed: feedOf(source, nest.moduleRef, this.partitions, log),
       ticker: new Ticker(ledgers.schedules, log),
+      strays,
       isWorker: mode === 'worker',
       instance,
       threads,

@@ -100,6 +100,14 @@ export interface RogerModuleOptions {
    */
   brokerConsumerTimeoutMs?: number | undefined;
   /**
+   * What becomes of a rejection that a job's run leaves unhandled (a promise that its handler doesn't await): `'log'`
+   * writes an error line that names the job, and the node lives; `'leave'` leaves it to Node, which ends the process.
+   * Rejections from anywhere else are Node's in any case, and so are all where Node is started with
+   * `--unhandled-rejections`.
+   * @default 'log'
+   */
+  unhandledRejections?: 'log' | 'leave' | undefined;
+  /**
    * The worker threads of jobs with `isolation: 'thread'`: `{ module: require.resolve('./app.module') }`.
    * @default none
    */
@@ -183,6 +191,7 @@ export interface Settings {
   readonly maxExecutionTimeSeconds: number | undefined;
   readonly abortGraceMs: number;
   readonly brokerConsumerTimeoutMs: number;
+  readonly unhandledRejections: 'log' | 'leave';
   readonly threads: ThreadOptions | undefined;
   readonly enqueueTimeoutMs: number;
   readonly maxBufferedBytes: number;
@@ -213,6 +222,7 @@ export function settingsOf(options: RogerModuleOptions): Settings {
     maxExecutionTimeSeconds: options.maxExecutionTimeSeconds,
     abortGraceMs: options.abortGraceMs ?? 1_000,
     brokerConsumerTimeoutMs: options.brokerConsumerTimeoutMs ?? 1_800_000,
+    unhandledRejections: options.unhandledRejections ?? 'log',
     threads: options.threads,
     enqueueTimeoutMs: options.enqueueTimeoutMs ?? 10_000,
     maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
@@ -278,6 +288,10 @@ const CHECKS: Record<keyof RogerModuleOptions, Check> = {
   maxExecutionTimeSeconds: (value, path) => problemIf(path, problemOfExecutionTime(value)),
   abortGraceMs: wholeNumber(0, 600_000, 'ms'),
   brokerConsumerTimeoutMs: wholeNumber(0, MAX_TIMER_MS, 'ms'),
+  unhandledRejections: (value, path) =>
+    value === 'log' || value === 'leave'
+      ? []
+      : [{ path, message: `must be 'log' or 'leave', not ${describe(value)}` }],
   threads: problemsOfThreads,
   enqueueTimeoutMs: wholeNumber(1, MAX_TIMER_MS, 'ms'),
   maxBufferedBytes: wholeNumber(1024, 64 * GIB, 'bytes'),

@@ -64,7 +64,8 @@ describe('a ticker', () => {
     warnings.length = 0;
     const quiet = (): undefined => undefined;
     const warn = (line: unknown): void => void warnings.push(String(line));
-    ticker = new Ticker(ledger, { log: quiet, error: quiet, debug: quiet, warn });
+    const log = { log: quiet, error: warn, debug: quiet, warn };
+    ticker = new Ticker(ledger, log);
   });
 
   afterEach(() => {
@@ -88,7 +89,8 @@ describe('a ticker', () => {
     expect(ledger.asked).toEqual([]);
     await pass(12 * 3_600_000);
     expect(ledger.asked).toEqual([Date.parse('2026-03-01T00:00:00Z') - NOON]);
-  });
+    // It looks at the clock 84 000 times, which on a busy machine takes its seconds.
+  }, 30_000);
 
   it('leaves alone what is paused, of other partitions, or of code that is not here', async () => {
     start(row({ paused: true }), row({ partition: 'q' }), row({ name: 'd', source: 'definition' }));
@@ -199,5 +201,90 @@ describe('a ticker', () => {
     await pass(120_000);
     expect(ledger.declared).toEqual(['d']);
     expect(ledger.asked).toEqual([]);
+  });
+
+  describe('whose node serves another partition from now on', () => {
+    const declared = (partition: string): DeclaredSchedule => ({
+      ...row({ partition, name: 'd', source: 'definition' }),
+      queue: 'q',
+      body: Buffer.from('{}'),
+    });
+
+    it('declares what its code does there, and ticks for it and for what was made there', async () => {
+      start(row());
+      ticker.serve('q', [declared('q')]);
+      ticker.serve('q', [declared('q')]);
+      await pass(0);
+      expect(ledger.declared).toEqual(['d']);
+      // Once for each of the two.
+      expect(ledger.refreshes).toBe(2);
+      const rows = [row(), row({ partition: 'q', name: 'd', source: 'definition' }), row({ partition: 'q' })];
+      ticker.onSchedules(0, told(rows));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 60_000, 60_000]);
+    });
+
+    it('learns of what was made there, where its code declares nothing', async () => {
+      start(row());
+      ticker.serve('q');
+      await pass(0);
+      // Once for each of the two.
+      expect(ledger.refreshes).toBe(2);
+    });
+
+    it('goes by its start there: what nobody was there for is made up for or not, in this partition alone', async () => {
+      start(row({ catchUp: 'once', after: NOON, expression: '*/20 * * * *' }));
+      await pass(90_000);
+      ticker.serve('q');
+      await pass(0);
+      const missed = { partition: 'q', after: NOON - 3_600_000 };
+      ticker.onSchedules(
+        0,
+        told([
+          row({ catchUp: 'once', after: NOON, expression: '*/20 * * * *' }),
+          row({ ...missed, catchUp: 'once', expression: '*/20 * * * *' }),
+          row({ ...missed, name: 'skips' }),
+        ]),
+      );
+      await pass(0);
+      expect(ledger.asked).toEqual([0]);
+    });
+
+    it('ticks for it no more once it leaves it, and for the others still; and again when it comes back', async () => {
+      const rows = [row(), row({ partition: 'q', name: 'd', source: 'definition' })];
+      start(row());
+      ticker.serve('q', [declared('q')]);
+      await pass(0);
+      ticker.onSchedules(0, told(rows));
+      ticker.leave('q');
+      ticker.leave('q');
+      ticker.leave('nobody');
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000]);
+      ticker.onSchedules(0, told(rows, 'another state'));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 120_000]);
+      expect(ledger.declared).toEqual(['d']);
+      ticker.serve('q', [declared('q')]);
+      await pass(0);
+      ticker.onSchedules(0, told(rows, 'another state'));
+      await pass(60_000);
+      expect(ledger.asked).toEqual([60_000, 120_000, 180_000, 180_000]);
+    });
+
+    it('stops to ask for the tick of a partition that it leaves, and to declare there', async () => {
+      start(row());
+      ledger.failure = new Error('nobody there');
+      ticker.serve('q', [declared('q')]);
+      await pass(60_000);
+      ticker.leave('q');
+      ticker.leave('p');
+      await pass(2_000);
+      ledger.failure = undefined;
+      ledger.asked.length = 0;
+      await pass(5_000);
+      expect(ledger.asked).toEqual([]);
+      expect(ledger.declared).toEqual([]);
+    });
   });
 });

@@ -51,11 +51,11 @@ export class Ticker implements SchedulesListener {
   ) {}
 
   /**
-   * Sees to the schedules of a partition from now on.
+   * Sees to the schedules of a partition from now on. Safe to repeat.
    * @param declared what this node's code declares, of this partition
    */
   serve(partition: string, declared: readonly DeclaredSchedule[] = []): void {
-    if (this.isStopped) return;
+    if (this.isStopped || this.partitions.has(partition)) return;
     this.partitions.add(partition);
     this.beginning.add(partition);
     for (const schedule of declared) this.declared.set(keyOf(schedule), schedule);
@@ -64,7 +64,7 @@ export class Ticker implements SchedulesListener {
     else this.schedules.refresh(this.schedules.ledgerOf(partition));
   }
 
-  /** Leaves the schedules of a partition to others. */
+  /** Leaves the schedules of a partition to others. Safe to repeat. */
   leave(partition: string): void {
     this.partitions.delete(partition);
     this.beginning.delete(partition);

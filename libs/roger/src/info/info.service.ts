@@ -3,10 +3,16 @@ import { checkArgument } from '../job/check-argument';
 import { InvalidArgumentError, NoJournalError, QueueNotFoundError } from '../job/errors';
 import { isCount } from '../job/is-count';
 import type { Job } from '../job/job';
-import type { QueueAddress } from '../job/names';
 import { problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job/names';
 import type { Ledgers } from '../ledger/ledgers';
 import type { KeyedJobPlace, SurveyReply } from '../ledger/operation';
+import type {
+  ClusterPartitions,
+  ClusterQueues,
+  ClusterReports,
+  ClusterRunningJobs,
+  QueueRates,
+} from './cluster-reports';
 import type { JobProgress, ProgressListener, ProgressWatches } from '../reports/progress-watches';
 import type { LevelDepths, QueueDepth, QueueDetails, Transport, TransportState } from '../transport';
 
@@ -45,21 +51,13 @@ export interface WaitingJob {
   readonly executionKey: string;
 }
 
-/** What nodes have in hand of a queue. */
-interface InHand {
-  /** Deliveries that are not settled. */
-  readonly unsettled: number;
-  readonly running: ReadonlySet<string>;
-  readonly missing: readonly string[];
-}
-
 export interface InfoParts {
   readonly transport: Transport;
   readonly watches: ProgressWatches;
   readonly ledgers: Pick<Ledgers, 'isUsed' | 'question'>;
   /** The seconds of all levels that this app knows of. */
   readonly retryLevels: () => ReadonlySet<number>;
-  readonly inHand: (address: QueueAddress) => Promise<InHand>;
+  readonly reports: ClusterReports;
   /** Reads a job's bytes. @throws MalformedJobError */
   readonly decode: (body: Buffer) => Job;
 }
@@ -75,6 +73,76 @@ export class InfoService {
   transportInfo(): { readonly transport: string; readonly state: TransportState } {
     const { transport } = this.parts;
     return { transport: transport.describe(), state: transport.state };
+  }
+
+  /**
+   * All partitions that nodes serve or would like to, and how they stand on each.
+   * @throws NotConnectedError, RogerClosedError
+   */
+  async partitions(): Promise<ClusterPartitions> {
+    return this.parts.reports.partitions();
+  }
+
+  /** Those that run on a node, at least. @throws NotConnectedError, RogerClosedError */
+  async runningPartitions(): Promise<ClusterPartitions> {
+    return this.partitionsThatAre('running');
+  }
+
+  /** Those that wait on a node, at least, and why. @throws NotConnectedError, RogerClosedError */
+  async waitingPartitions(): Promise<ClusterPartitions> {
+    return this.partitionsThatAre('waiting');
+  }
+
+  /** The ids of {@link runningPartitions}. @throws NotConnectedError, RogerClosedError */
+  async runningPartitionIds(): Promise<{
+    readonly ids: readonly string[];
+    readonly missing: readonly string[];
+  }> {
+    const { partitions, missing } = await this.runningPartitions();
+    return { ids: partitions.map(({ partition }) => partition), missing };
+  }
+
+  /**
+   * The jobs that run on all nodes, or those of one partition: since when, on which node, and how far they are.
+   * @throws InvalidArgumentError, NotConnectedError, RogerClosedError
+   *
+   * @example
+   * ```ts
+   * import { InfoService } from 'nestjs-roger';
+   *
+   * export async function show(info: InfoService): Promise<void> {
+   *   const { jobs, missing } = await info.runningJobs('acme');
+   *   for (const { id, node, startedAt } of jobs) console.log(id, 'on', node, 'for', Date.now() - startedAt, 'ms');
+   *   if (missing.length > 0) console.log('No answer from', missing.join(', '));
+   * }
+   * ```
+   */
+  async runningJobs(partition?: string): Promise<ClusterRunningJobs> {
+    if (partition !== undefined) checkArgument('partition', problemOfPartitionId(partition));
+    return this.parts.reports.runningJobs(partition);
+  }
+
+  /**
+   * How the queues of a partition stand on each node that serves it.
+   * @throws InvalidArgumentError, NotConnectedError, RogerClosedError
+   */
+  async queues(partition: string): Promise<ClusterQueues> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    return this.parts.reports.queues(partition);
+  }
+
+  /**
+   * How fast the jobs of a queue end on all nodes together, by how they end: counted over a while, so that it takes as
+   * long.
+   * @param overMs milliseconds, 100 to 60000
+   * @throws InvalidArgumentError, NotConnectedError, RogerClosedError
+   */
+  async rates(partition: string, queue: string, overMs = 1_000): Promise<QueueRates> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('queue', problemOfQueueName(queue));
+    const isSpan = typeof overMs === 'number' && overMs >= 100 && overMs <= 60_000;
+    checkArgument('overMs', isSpan ? undefined : 'it must be a number of milliseconds from 100 to 60000');
+    return this.parts.reports.rates({ partition, queue }, overMs);
   }
 
   /**
@@ -129,10 +197,10 @@ export class InfoService {
     checkCount(count);
     const { transport } = this.parts;
     const address = { partition, queue };
-    let inHand = await this.parts.inHand(address);
+    let inHand = await this.parts.reports.inHand(address);
     // Those that run stand before all others, so that many more have to be seen.
     const look = await transport.look(address, inHand.running.size + count, async () => {
-      inHand = await this.parts.inHand(address);
+      inHand = await this.parts.reports.inHand(address);
       return inHand.unsettled;
     });
     if (look === undefined) {
@@ -200,6 +268,12 @@ export class InfoService {
     checkJob(partition, jobId);
     if (typeof listener !== 'function') throw new InvalidArgumentError('listener', 'it must be a function');
     return this.parts.watches.watch(partition, jobId, listener);
+  }
+
+  private async partitionsThatAre(state: 'running' | 'waiting'): Promise<ClusterPartitions> {
+    const { partitions, missing } = await this.partitions();
+    const those = partitions.filter(({ nodes }) => nodes.some((node) => node.state === state));
+    return { partitions: those, missing };
   }
 
   private readable(bodies: readonly Buffer[]): Job[] {

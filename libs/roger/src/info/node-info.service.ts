@@ -40,6 +40,11 @@ export class NodeInfoService {
     return this.partitions().filter(({ partition }) => !this.partitionService.isRunning(partition));
   }
 
+  /** The ids of {@link runningPartitions}. */
+  runningPartitionIds(): string[] {
+    return this.partitionService.ids.filter((partition) => this.partitionService.isRunning(partition));
+  }
+
   /** The jobs that run now, the longest-running first. */
   runningJobs(): RunningJob[] {
     return this.partitionService.lanes

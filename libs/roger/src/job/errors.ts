@@ -454,7 +454,8 @@ export class JobCancelledError extends RogerError {
 
 /**
  * Why a running job's signal was aborted: it ran longer than its limit, its `maxExecutionTimeSeconds` or what the broker
- * allows. The attempt has failed, whatever the handler throws then (its `cause`); one that still ends well counts as done.
+ * allows. The attempt has failed, whatever error the handler throws then (its `cause`); one that still ends well counts as
+ * done, and a verdict (RetryJob, BuryJob, DiscardJob, SnoozeJob) as what it says.
  */
 export class JobTimeoutError extends RogerError {
   readonly code = 'ROGER_JOB_TIMEOUT';

@@ -1,4 +1,5 @@
-// Whatever happens in whatever order, keys are held by one, lines keep their order, no job is lost, and nothing is left over.
+// Whatever happens in whatever order, keys are held by one, lines keep their order, no job is lost, none is sent before it
+// is due, each tick of a schedule enqueues one job at most, and nothing is left over.
 // What a node asks is done in the order in which it was asked.
 import fc from 'fast-check';
 import { encodeFrame } from './frame';
@@ -8,8 +9,9 @@ import type { LedgerEffects } from './ledger-state';
 import { LedgerState } from './ledger-state';
 import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
-import type { ClaimReply, LedgerOutcome, Operation, Reply } from './operation';
+import type { ClaimReply, LedgerOutcome, Operation, Reply, TickReply } from './operation';
 import type { KeyedJob } from './state/partition-state';
+import { tickId } from './state/schedule';
 import { Sessions } from './state/sessions';
 
 class Violation extends Error {}
@@ -18,6 +20,8 @@ function mustBe(condition: boolean, promise: string): asserts condition {
   if (!condition) throw new Violation(promise);
 }
 
+/** How much too early a delayed job may be. */
+const EARLY_MS = 1_000;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 /** Nothing is lost on the way, and the job is done. */
 const FINE = 31;
@@ -26,6 +30,11 @@ const ALL_FINE = 255;
 
 // --- what is expected, kept by simple rules of its own
 
+type Accepted = Pick<
+  Operation & { op: 'enqueue' },
+  'partition' | 'id' | 'queue' | 'queueKey' | 'executionKey' | 'runAt'
+>;
+
 interface ExpectedJob {
   readonly id: string;
   readonly partition: string;
@@ -33,11 +42,19 @@ interface ExpectedJob {
   readonly queueKey: string | undefined;
   readonly executionKey: string | undefined;
   readonly order: number;
+  /** When it is due; those that come meanwhile may be before it. */
+  readonly runAt: number | undefined;
   hasBegun: boolean;
   /** Its place among the others says nothing any more: the broker lost it once, or an operator took its turn. */
   isLoose: boolean;
   isCancelled: boolean;
   endedAs: string | undefined;
+}
+
+interface ExpectedSchedule {
+  isPaused: boolean;
+  /** The latest tick that was taken. */
+  last: number;
 }
 
 interface ExpectedRun {
@@ -53,6 +70,8 @@ class Expectation {
   readonly runs = new Map<number, ExpectedRun>();
   /** The highest number under which a job was sent out. */
   readonly latest = new Map<string, number>();
+  /** By partition and name. */
+  readonly schedules = new Map<string, ExpectedSchedule>();
   /** Cancelled before they were known. */
   readonly cancelledUnseen = new Set<string>();
   private lastOrder = 0;
@@ -61,12 +80,12 @@ class Expectation {
     return [...this.jobs.values()].filter(({ endedAs }) => endedAs === undefined);
   }
 
-  accept({ partition, id, queue, queueKey, executionKey }: Operation & { op: 'enqueue' }): void {
+  accept({ partition, id, queue, queueKey, executionKey, runAt }: Accepted): void {
     mustBe(!this.jobs.has(id), `${id} is accepted once`);
     const order = ++this.lastOrder;
     const isCancelled = this.cancelledUnseen.has(id);
     const job: ExpectedJob = {
-      ...{ id, partition, queue, queueKey, executionKey, order, isCancelled },
+      ...{ id, partition, queue, queueKey, executionKey, order, runAt, isCancelled },
       ...{ hasBegun: false, isLoose: false, endedAs: undefined },
     };
     this.jobs.set(id, job);
@@ -107,7 +126,7 @@ class Expectation {
         job.isCancelled === (one.cancelled !== undefined),
         `a grant says whether ${one.id} is cancelled`,
       );
-      mustBe(one.id === id || String(one.body) === one.id, `${one.id} comes with its bytes`);
+      mustBe(one.id === id || idOf(String(one.body)) === one.id, `${one.id} comes with its bytes`);
       return job;
     });
     if (before !== undefined) {
@@ -145,6 +164,7 @@ class Expectation {
           !one.hasBegun &&
           !one.isLoose &&
           !one.isCancelled &&
+          one.runAt === undefined &&
           one.partition === job.partition &&
           one.executionKey === job.executionKey,
       );
@@ -168,6 +188,8 @@ interface Message {
   readonly partition: string;
   readonly id: string;
   readonly dispatch: number;
+  /** The broker holds it back until then. */
+  readonly notBefore: number;
   heldBy: Delivery | undefined;
   /** How often it was delivered and came back. */
   deliveries: number;
@@ -199,6 +221,10 @@ const PARTITIONS = ['p', 'q'];
 const QUEUES = ['a', 'b'];
 const QUEUE_KEYS = [undefined, 'u', 'v', undefined];
 const EXECUTION_KEYS = ['x', undefined, 'x', 'y'];
+const RULES = ['* * * * *', '@hourly'];
+const CATCH_UPS = ['skip', 'once'] as const;
+/** As far apart as ticks are here. */
+const TICK_MS = 1_000;
 
 function pick<T>(from: readonly T[], n: number): T | undefined {
   return from.length === 0 ? undefined : from[n % from.length];
@@ -239,6 +265,7 @@ class World {
   private lastNumber = 0;
   private lastJob = 0;
   private lastOwner = 0;
+  private lastSchedule = 0;
   private readonly formerNonces: string[] = [];
 
   constructor() {
@@ -269,10 +296,71 @@ class World {
         queue: pick(QUEUES, n >> 3) ?? '',
         queueKey: pick(QUEUE_KEYS, n >> 5),
         executionKey: pick(EXECUTION_KEYS, n >> 7),
+        ...(n % 6 === 0 ? { runAt: this.at + (m % 16) * 700 } : {}),
         body: 0,
       },
       [id],
       m,
+    );
+  }
+
+  /** Makes a schedule, or another of one that is there. */
+  schedule(n: number, m: number): void {
+    const known = pick(this.schedules, n);
+    const isNew = known === undefined || n % 3 === 0;
+    this.ask(
+      {
+        ...{ op: 'schedule', job: 'j', source: 'run time', timeZone: 'UTC', body: 0 },
+        partition: isNew ? (pick(PARTITIONS, n >> 1) ?? '') : known.partition,
+        // One that was removed and made anew begins anew: its ticks would be others.
+        name: isNew ? `s${++this.lastSchedule}` : known.name,
+        queue: pick(QUEUES, n >> 3) ?? '',
+        queueKey: pick(QUEUE_KEYS, n >> 5),
+        executionKey: pick(EXECUTION_KEYS, n >> 7),
+        expression: pick(RULES, n >> 9) ?? '',
+        catchUp: pick(CATCH_UPS, n >> 10) ?? 'skip',
+      },
+      ['{"name":"j"}'],
+      m,
+    );
+  }
+
+  /** An operator holds a schedule, lets it go on, has it run now or removes it. */
+  changeSchedule(n: number, m: number): void {
+    const known = pick(this.schedules, n >> 3);
+    if (known === undefined) return;
+    const { partition, name } = known;
+    const op = pick(
+      [
+        'pause schedule',
+        'resume schedule',
+        'run schedule',
+        'pause schedule',
+        'resume schedule',
+        'unschedule',
+      ],
+      n,
+    ) as 'unschedule';
+    const id = `cron/${name}/now/${++this.lastJob}`;
+    this.ask({ op, partition, name, ...((op as string) === 'run schedule' ? { id } : {}) }, [], m);
+  }
+
+  /** A node says that a tick's time has come: rightly, too late, too early, again, or by a former rule. */
+  cronTick(n: number, m: number): void {
+    const known = pick(this.schedules, n);
+    if (known === undefined) return;
+    const { partition, name, revision } = known;
+    const at = (Math.floor(this.at / TICK_MS) + 1 - ((n >> 4) % 4)) * TICK_MS;
+    this.ask(
+      { op: 'cron tick', partition, name, at, revision: n % 16 === 15 ? revision - 1 : revision },
+      [],
+      m,
+    );
+  }
+
+  private get schedules(): { partition: string; name: string; revision: number }[] {
+    return [...this.state.partitions.values()].flatMap(({ id, schedules }) =>
+      [...schedules.values()].map(({ name, revision }) => ({ partition: id, name, revision })),
     );
   }
 
@@ -284,9 +372,17 @@ class World {
   }
 
   deliver(n: number, m: number): void {
-    const ready = this.messages.filter(({ heldBy }) => heldBy === undefined);
-    const message = pick(ready, n);
-    if (message === undefined) return;
+    const free = this.messages.filter(({ heldBy }) => heldBy === undefined);
+    const message = pick(
+      free.filter(({ notBefore }) => notBefore <= this.at),
+      n,
+    );
+    if (message === undefined) {
+      // Nothing happens until the next one is due.
+      if (free.length > 0) this.at = Math.min(...free.map(({ notBefore }) => notBefore));
+      return;
+    }
+    mustBe(this.isDue(message.id), `${message.id} comes when it is due`);
     const delivery: Delivery = {
       ...{ owner: `o${++this.lastOwner}`, message, isOver: false, isAsking: true },
       ...{ next: undefined, fence: 0, jobs: [] },
@@ -302,6 +398,11 @@ class World {
     this.askFor(delivery, operation, [], m, (reply) =>
       this.onClaimed(delivery, reply as unknown as ClaimReply),
     );
+  }
+
+  private isDue(id: string): boolean {
+    const job = this.expected.jobs.get(id);
+    return job?.runAt === undefined || job.hasBegun || job.isCancelled || this.at > job.runAt - EARLY_MS;
   }
 
   /** A worker takes its next step. */
@@ -553,6 +654,8 @@ class World {
       else if (this.messages.length > 0) this.deliver(0, FINE);
       else break;
     }
+    for (const { partition, name } of this.schedules)
+      this.ask({ op: 'unschedule', partition, name }, [], FINE);
     this.at += 2 * DAY_MS;
     this.own({ op: 'tick' });
     for (const partition of PARTITIONS) {
@@ -637,7 +740,7 @@ class World {
   private dispatch(job: KeyedJob): void {
     const { id, dispatch, route, body } = job;
     const isBurial = route?.kind === 'bury';
-    mustBe(body === id, `${id} is sent with its bytes`);
+    mustBe(idOf(body ?? '') === id, `${id} is sent with its bytes`);
     const expected = this.expected.jobs.get(id);
     mustBe(isBurial || expected?.endedAs === undefined, `${id} has ended and is not sent`);
     // Who comes back while the next is on its way has missed its turn.
@@ -653,6 +756,7 @@ class World {
       partition: job.partition.id,
       id,
       dispatch,
+      notBefore: this.at + (route?.kind === 'delay' ? route.seconds * 1_000 : 0),
       heldBy: undefined,
       deliveries: 0,
       isBurial,
@@ -778,7 +882,7 @@ class World {
   private observeOne({ operation, reply, number, parts }: AppliedOperation): void {
     const first = this.firstReplies.get(number);
     if (first !== undefined) {
-      if (operation.op === 'enqueue' || operation.op === 'cancel') {
+      if (ANSWERED_ALIKE.has(operation.op)) {
         mustBe(JSON.stringify(first) === JSON.stringify(reply), 'who asks twice is answered alike');
         return;
       }
@@ -799,6 +903,40 @@ class World {
         if (reply['full'] !== undefined) return;
         mustBe(reply['duplicate'] === holder, `a key is held by ${holder ?? 'nobody'}`);
         if (holder === undefined) expected.accept(operation);
+        return;
+      }
+      case 'schedule': {
+        const { partition, name } = operation;
+        const schedule = expected.schedules.get(`${partition} ${name}`);
+        if (schedule === undefined)
+          expected.schedules.set(`${partition} ${name}`, { isPaused: false, last: 0 });
+        return;
+      }
+      case 'unschedule':
+        expected.schedules.delete(`${operation.partition} ${operation.name}`);
+        return;
+      case 'pause schedule':
+      case 'resume schedule': {
+        const schedule = expected.schedules.get(`${operation.partition} ${operation.name}`);
+        mustBe(reply['found'] === (schedule !== undefined), 'a schedule is found where there is one');
+        if (schedule !== undefined) schedule.isPaused = operation.op === 'pause schedule';
+        return;
+      }
+      case 'run schedule':
+        if (reply['found'] === true) this.observeScheduled(operation, operation.id, reply);
+        return;
+      case 'cron tick': {
+        const { partition, name, at } = operation;
+        const { tick } = reply as unknown as TickReply;
+        const schedule = expected.schedules.get(`${partition} ${name}`);
+        if (schedule === undefined) mustBe(tick === 'unknown', 'what is removed ticks no more');
+        else if (at <= schedule.last)
+          mustBe(tick !== 'taken', 'a tick is taken once, and none behind another');
+        if (schedule === undefined || tick !== 'taken') return;
+        mustBe(!schedule.isPaused, 'what is held ticks not');
+        mustBe(at <= this.at + EARLY_MS, 'a tick is not taken before its time');
+        schedule.last = at;
+        this.observeScheduled(operation, tickId(name, at), reply);
         return;
       }
       case 'claim': {
@@ -836,6 +974,9 @@ class World {
         );
         if (job === undefined) expected.cancelledUnseen.add(operation.id);
         if (job?.endedAs !== undefined || job === undefined) return;
+        if (reply['met'] === 'delayed') {
+          mustBe((job.runAt ?? 0) > this.at && !job.hasBegun, `${job.id} is delayed that is met as such`);
+        }
         job.isCancelled = true;
         if (expected.runOf(job) === undefined) expected.freeQueueKey(job);
         return;
@@ -886,6 +1027,23 @@ class World {
         return;
       }
       default:
+    }
+  }
+
+  /** A schedule has enqueued its job, or its queue key was taken. */
+  private observeScheduled(
+    { partition, name }: { readonly partition: string; readonly name: string },
+    id: string,
+    reply: Reply,
+  ): void {
+    if (reply['full'] !== undefined) return;
+    const schedule = this.state.partitions.get(partition)?.schedules.get(name);
+    mustBe(schedule !== undefined, `${name} is there`);
+    const { queue, queueKey, executionKey } = schedule;
+    const holder = this.expected.holderOf(partition, queueKey);
+    mustBe(reply['duplicate'] === holder, `the key of ${id} is held by ${holder ?? 'nobody'}`);
+    if (holder === undefined) {
+      this.expected.accept({ partition, id, queue, queueKey, executionKey, runAt: undefined });
     }
   }
 
@@ -967,11 +1125,14 @@ class World {
         const holder = job.partition.lines.get(job.executionKey ?? '')?.holder;
         mustBe(holder !== undefined, `${id} waits for somebody`);
         mustBe(job.cancelReason === undefined, `${id} was cancelled and waits for nothing`);
-        mustBe(job.body === id, `${id} waits with its bytes`);
+        mustBe(idOf(job.body ?? '') === id, `${id} waits with its bytes`);
         return;
       }
       case 'dispatching':
-        mustBe(this.state.sending.get(dispatch) === job && job.body === id, `${id} is being sent`);
+        mustBe(
+          this.state.sending.get(dispatch) === job && idOf(job.body ?? '') === id,
+          `${id} is being sent`,
+        );
         mustBe(sent.has(dispatch) || this.unnoted.includes(dispatch), `somebody sends ${id}`);
         return;
       case 'queued':
@@ -1011,9 +1172,23 @@ class World {
   }
 }
 
+/** What has to be answered as before when it is asked once more. */
+const ANSWERED_ALIKE: ReadonlySet<Operation['op']> = new Set([
+  'enqueue',
+  'cancel',
+  'cron tick',
+  'run schedule',
+]);
+
+/** The bytes of a job are its id here, or what a schedule has made of its template. */
+function idOf(body: string): string {
+  return body.startsWith('{') ? (JSON.parse(body) as { id: string }).id : body;
+}
+
 /** The operation with the numbers that its parts have in a request. */
 function withParts(operation: Operation, body: number): Operation {
-  if (operation.op === 'enqueue' || operation.op === 'park') return { ...operation, body };
+  if (operation.op === 'enqueue' || operation.op === 'park' || operation.op === 'schedule')
+    return { ...operation, body };
   if (operation.op !== 'settle' || !('body' in operation.outcome)) return operation;
   return { ...operation, outcome: { ...operation.outcome, body } };
 }
@@ -1045,6 +1220,7 @@ function canonical(state: LedgerState): string {
           job.cancelReason,
           job.holdsQueueKey,
           job.route,
+          job.runAt,
         ];
   const sorted = <T>(from: Iterable<readonly [string | number, T]>) =>
     [...from].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
@@ -1064,6 +1240,12 @@ function canonical(state: LedgerState): string {
           ),
           sorted([...partition.cancelled].map(([key, { reason }]) => [key, reason])),
           [...partition.paused].sort(),
+          sorted(
+            [...partition.schedules].map(([key, schedule]) => [
+              key,
+              sorted(Object.entries(schedule).filter(([, value]) => value !== undefined)),
+            ]),
+          ),
         ],
       ]),
     ),
@@ -1092,8 +1274,8 @@ const WEIGHTS = {
   inquire: 1,
   cancel: 2,
   release: 2,
-  crash: 2,
-  ghost: 1,
+  crash: 3,
+  ghost: 3,
   note: 1,
   purge: 1,
   pause: 1,
@@ -1101,6 +1283,9 @@ const WEIGHTS = {
   lose: 1,
   turnUp: 1,
   takeOver: 1,
+  schedule: 1,
+  changeSchedule: 1,
+  cronTick: 3,
   writeLate: 1,
   snapshot: 1,
   pass: 1,
@@ -1136,7 +1321,12 @@ describe('a ledger', () => {
       counts(): boolean;
       recall(): undefined;
       isInOrder(): boolean;
+      routeUntilDue(): { kind: 'normal' };
+      takeQueueKey: (this: Guarded, job: KeyedJob) => void;
+      cronTick: (this: Guarded, operation: Operation & { op: 'cron tick' }, context: unknown) => TickReply;
     }
+
+    const guarded = LedgerState.prototype as unknown as Guarded;
 
     afterEach(() => {
       jest.restoreAllMocks();
@@ -1169,6 +1359,31 @@ describe('a ledger', () => {
 
     it('a memory of what was answered, what is asked twice is done twice', () => {
       jest.spyOn(LogReader.prototype as unknown as Guarded, 'recall').mockReturnValue(undefined);
+      expectViolation();
+    });
+
+    it('a route by the time that is left, a delayed job comes too early', () => {
+      jest.spyOn(guarded, 'routeUntilDue').mockReturnValue({ kind: 'normal' });
+      expectViolation();
+    });
+
+    it('a queue key that a delayed job takes at once, there are two of a key', () => {
+      const take = guarded.takeQueueKey;
+      jest.spyOn(guarded, 'takeQueueKey').mockImplementation(function (this: Guarded, job) {
+        if (job.runAt === undefined) take.call(this, job);
+      });
+      expectViolation();
+    });
+
+    it('a memory of the last tick, one is taken twice', () => {
+      const tick = guarded.cronTick;
+      jest.spyOn(guarded, 'cronTick').mockImplementation(function (this: Guarded, operation, context) {
+        const { partition, name } = operation;
+        const reply = tick.call(this, operation, context);
+        const schedule = (this as unknown as LedgerState).partitions.get(partition)?.schedules.get(name);
+        if (schedule !== undefined) schedule.after = 0;
+        return reply;
+      });
       expectViolation();
     });
   });

@@ -21,6 +21,7 @@ import type { Transport } from '../transport';
 import type { CallbackChain } from '../worker/callbacks';
 import { warningsOf } from '../worker/run-limits';
 import type { RunLimits } from '../worker/run-limits';
+import type { StrayRejections } from '../worker/stray-rejections';
 import type { Explorer } from './explorer';
 import type { InstanceName } from './instances';
 import { watchForForgottenHooks } from './shutdown-hooks';
@@ -52,6 +53,7 @@ export interface LifecycleParts {
   /** Learns of more of them, from a source of the user's; undefined where there is none. */
   readonly partitionFeed: PartitionFeed | undefined;
   readonly ticker: Ticker;
+  readonly strays: StrayRejections;
   readonly isWorker: boolean;
   readonly instance: InstanceName;
   readonly threads: JobThreads | undefined;
@@ -102,12 +104,14 @@ export class Lifecycle
   }
 
   onApplicationBootstrap(): void {
-    const { isWorker, partitions, ticker, partitionFeed, activity, commands, ledgers, log } = this.parts;
+    const { isWorker, partitions, strays, ticker, partitionFeed, activity, commands, ledgers, log } =
+      this.parts;
     // Told to end while it starts: Nest lets the start come to its end first, or not.
     if (jobThread() !== undefined || activity.isEnding) return;
     activity.enter('running');
     // Whoever is to be called has to be there.
     if (commands.appCount > 0) ledgers.join();
+    if (isWorker) strays.watch();
     if (isWorker && this.parts.needsShutdown) {
       this.callOffHookWatch = watchForForgottenHooks((message) => {
         log.warn(message);
@@ -150,10 +154,11 @@ export class Lifecycle
   }
 
   async onApplicationShutdown(): Promise<void> {
-    const { ledgers, closing, transport, activity } = this.parts;
+    const { ledgers, closing, strays, transport, activity } = this.parts;
     for (const part of closing) part.close();
     await ledgers.close(LEAVE_TIMEOUT_MS);
     await transport.close(CLOSE_TIMEOUT_MS);
+    strays.leave();
     activity.enter('stopped');
   }
 

@@ -159,6 +159,7 @@ class Node {
       progress: { told: () => undefined },
       replies: { reply: () => undefined },
       logFor: () => log,
+      strays: { within: (_job, run) => run() },
       ledgers: LEDGERS as unknown as WorkerParts['ledgers'],
     });
     const transport = this.transport as unknown as Transport;

@@ -22,6 +22,7 @@ import { afterFailure, afterUnknown, secondsFor } from './retry-policy';
 import type { Run } from './run';
 import { brokerLimit, ownLimit } from './run-limits';
 import type { RunLimits } from './run-limits';
+import type { StrayRejections } from './stray-rejections';
 
 /** How an attempt ended, and what has to become of the job. */
 export type End =
@@ -47,6 +48,8 @@ export interface AttemptsParts {
   readonly retryJitter: number;
   readonly limits: RunLimits;
   readonly log: RogerLog;
+  /** Who is told by which job's run what is done. */
+  readonly strays: Pick<StrayRejections, 'within'>;
   /** Who is told how far jobs are. */
   readonly progress: Pick<ProgressReports, 'told'>;
   /** A log for one job's handler. */
@@ -65,7 +68,11 @@ export class Attempts {
   constructor(private readonly parts: AttemptsParts) {}
 
   /** @param body the job's bytes. Never rejects. */
-  async attempt(job: Job, body: Buffer, run: Run): Promise<End> {
+  attempt(job: Job, body: Buffer, run: Run): Promise<End> {
+    return this.parts.strays.within(job, () => this.runThrough(job, body, run));
+  }
+
+  private async runThrough(job: Job, body: Buffer, run: Run): Promise<End> {
     const registered = this.parts.registry.find(job.name);
     if (registered === undefined) return this.handOn(job, body, run);
     let args = job.args;
@@ -266,9 +273,10 @@ function reasonOf(error: Error): BuriedReason {
   };
 }
 
-/** What a run throws that took too long has failed for that, whatever it says. */
+/** What a run throws that took too long has failed for that, unless its handler says what it means. */
 function failureOf(error: Error, { abortReason }: Run): Error {
   if (!(abortReason instanceof JobTimeoutError) || error === abortReason) return error;
+  if (error instanceof JobVerdict) return error;
   return new JobTimeoutError(abortReason.limitMs, abortReason.whose, { cause: error });
 }
 

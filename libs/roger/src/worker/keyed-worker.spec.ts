@@ -88,6 +88,7 @@ class Bench {
       maxJobBytes: 10_000,
       log,
       logFor: () => log,
+      strays: { within: (_job, run) => run() },
       ledgers: {
         newOwner: () => 'me',
         claim: () => Promise.resolve(this.claimed),

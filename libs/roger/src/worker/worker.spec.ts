@@ -8,7 +8,7 @@ import type { RogerLog } from '../job/log';
 import type { Settlement } from '../transport';
 import type { WorkerCallbacks } from './callbacks';
 import { BuryJob, DiscardJob, RetryJob, SnoozeJob } from '../job/verdicts';
-import { ShutdownError } from '../job/errors';
+import { JobTimeoutError, ShutdownError } from '../job/errors';
 import { CallbackChain } from './callbacks';
 import { Run } from './run';
 import type { Outcome } from './outcome';
@@ -97,6 +97,7 @@ class Bench {
         boardOf: () => ({ cancelReason: () => this.cancelReason }),
       },
       logFor: () => log,
+      strays: { within: (_job, run) => run() },
       progress: { told: (_job, value) => void this.progress.push(value) },
       replies: { reply: ({ id }, ended) => void this.replies.push([id, ended]) },
     });
@@ -418,6 +419,21 @@ describe('what a handler says itself', () => {
     expect(bench.retried).toEqual({ ...ENVELOPE, attempt: 8 });
     expect(told).toEqual(['onError retry']);
     expect(bench.log).toEqual(['Job mail j1 failed in attempt 7: busy; again in 3 s']);
+  });
+
+  test('is obeyed when it comes after the limit of its time, for it says more than that', async () => {
+    const late = new JobTimeoutError(5, 'its maxExecutionTimeSeconds');
+    expect((await verdict(new BuryJob('broken'), late)).bench.settlement).toMatchObject({
+      kind: 'bury',
+      reason: { type: 'BuryJob', message: 'broken' },
+    });
+    expect((await verdict(new RetryJob({ delayMs: 2_500 }), late)).bench.settlement).toMatchObject({
+      kind: 'retry',
+      afterSeconds: 3,
+    });
+    expect((await verdict(new DiscardJob('gone'), late)).outcome).toBe('discarded');
+    expect((await verdict(new SnoozeJob({ delayMs: 0 }), late)).outcome).toBe('snoozed');
+    expect((await verdict(new Error('x'), late)).bench.log.join()).toContain('ran longer than 0.005 s');
   });
 
   test('by BuryJob is buried with its reason', async () => {
