@@ -160,6 +160,11 @@ class Observer {
         return;
       case 'keeping':
       case 'cancel failed':
+      case 'ready':
+      case 'unready':
+      case 'paused':
+      case 'resuming':
+      case 'unloading':
     }
   }
 
@@ -260,6 +265,8 @@ class Observer {
     for (const [index, run] of valid.entries()) {
       const next = valid[index + 1];
       if (next === undefined) continue;
+      // Without a fence, a copy that a cut connection made may come after what followed on the other.
+      if (run.fence === 0 && runs.some((one) => this.isExplained(one, next.beganAt))) continue;
       if (next.attempt < run.attempt) this.blame('I8', `${id} went back: ${tell(run)}, then ${tell(next)}`);
     }
   }

@@ -1,6 +1,5 @@
 // A process with keyed jobs, a worker or a producer. Started by KeyedNode; its settings are its first argument.
 import 'reflect-metadata';
-import type { LoggerService } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { JobContext, JobHandler, RogerModuleOptions } from 'nestjs-roger';
@@ -8,6 +7,8 @@ import { GlobalStateService, JobQueue, PartitionService, RogerJob, RogerModule }
 import type { RunEventKind } from './trace';
 import { Trace } from './trace';
 import { switchOff } from './keyed-mutants';
+import { TracingLogger } from './tracing-logger';
+import { untilOverOrAborted } from './work-time';
 
 export interface KeyedProgramSettings {
   readonly node: string;
@@ -74,7 +75,7 @@ class Keyed implements JobHandler<KeyedArgs> {
     };
     see('began');
     if (args.blocks?.node === node) block(args.blocks.ms);
-    else await work(args.ms, signal);
+    else await untilOverOrAborted(args.ms, signal);
     if (signal.aborted) {
       see('aborted');
       throw signal.reason;
@@ -101,50 +102,12 @@ class Novel extends Keyed {}
 })
 class KeyedModule {}
 
-/** Resolves after the time, or at once when the signal says to end. */
-function work(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end);
-  });
-}
-
 /** Whoever does this hears neither the broker nor its own timers. */
 function block(ms: number): void {
   trace.add({ what: 'blocked' });
   const until = performance.now() + ms;
   while (performance.now() < until);
   trace.add({ what: 'resumed' });
-}
-
-/** Roger's own lines say when this node lost a connection, and when it became a keeper. */
-class TracingLogger implements LoggerService {
-  isConnected = false;
-  log = (message: unknown): void => {
-    if (/^Connected .*\(publishing\)$/.test(this.keep(message))) this.isConnected = true;
-  };
-  warn = (message: unknown): void => {
-    const line = this.keep(message);
-    if (line.startsWith('Lost the connection')) trace.add({ what: 'disconnected' });
-  };
-  error = (message: unknown): void => {
-    this.keep(message);
-  };
-  debug = (message: unknown): void => {
-    const [, ledger] = /^Ledger (\d+) is kept here$/.exec(this.keep(message)) ?? [];
-    if (ledger !== undefined) trace.add({ what: 'keeping', ledger: Number(ledger) });
-  };
-
-  private keep(message: unknown): string {
-    const line = String(message);
-    process.stderr.write(`${new Date().toISOString()} ${line}\n`);
-    return line;
-  }
 }
 
 /** Of those with one execution key one after the other: each is asked for when the one before is answered. */
@@ -198,7 +161,7 @@ function tell(report: KeyedReport): void {
 
 async function main(): Promise<void> {
   switchOff(process.env['ROGER_MUTANT']);
-  const logger = new TracingLogger();
+  const logger = new TracingLogger(trace);
   const app = await NestFactory.createApplicationContext(KeyedModule, { logger });
   app.enableShutdownHooks();
   const enqueuer = new Enqueuer(app.get(JobQueue));

@@ -14,6 +14,7 @@ export type TraceEvent = { readonly at: Micros; readonly node: string } & (
       readonly queue?: string | undefined;
       /** Enqueued when all was over, to see whether its keys are free. */
       readonly isProbe?: boolean | undefined;
+      readonly partition?: string | undefined;
     }
   | { readonly what: 'enqueued'; readonly id: string }
   | { readonly what: 'duplicate'; readonly id: string; readonly of: string }
@@ -38,6 +39,20 @@ export type TraceEvent = { readonly at: Micros; readonly node: string } & (
   /** A node became the keeper of a ledger. */
   | { readonly what: 'keeping'; readonly ledger: number }
   | { readonly what: FaultKind }
+  /** What a probe of the node would have been told, whenever it changed. */
+  | { readonly what: 'ready' }
+  | { readonly what: 'unready'; readonly checks: string }
+  /** A pause was acknowledged. */
+  | {
+      readonly what: 'paused';
+      readonly partition: string;
+      readonly queue: string;
+      readonly missing: readonly string[];
+    }
+  /** Its end is about to be asked for. */
+  | { readonly what: 'resuming'; readonly partition: string; readonly queue: string }
+  /** No more jobs are asked for. */
+  | { readonly what: 'unloading' }
   /** Every job that has to end has ended; what follows are probes. */
   | { readonly what: 'over' }
 );

@@ -30,9 +30,9 @@ export function installedRabbitmq(): string {
   return server;
 }
 
-/** The path of `rabbitmqctl` that belongs to a server script. */
-export function ctlBeside(server: string): string {
-  return join(dirname(server), 'rabbitmqctl');
+/** The path of a tool such as `rabbitmqctl` that belongs to a server script. */
+export function toolBeside(server: string, tool: 'rabbitmqctl' | 'rabbitmq-upgrade'): string {
+  return join(dirname(server), tool);
 }
 
 function behindWrapper(path: string): string | undefined {

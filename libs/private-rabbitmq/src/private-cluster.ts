@@ -33,6 +33,7 @@ export interface PrivateClusterOptions {
  * await cluster.nodes[0].start();
  * await cluster.cutOff(cluster.nodes[1]);
  * await cluster.heal();
+ * for (const node of cluster.nodes) await cluster.restart(node);
  * await cluster.stop();
  */
 export async function startPrivateCluster(options: PrivateClusterOptions): Promise<PrivateCluster> {
@@ -97,6 +98,18 @@ export class PrivateCluster {
   async cutOff(node: PrivateRabbitmq): Promise<void> {
     // One side that wants another cookie refuses whoever calls, and is refused where it calls.
     await this.setCookieBetween(node, `not-${this.cookie}`, 'erlang:disconnect_node(Peer)');
+  }
+
+  /**
+   * Restarts a node as an operator does: waits until no quorum queue depends on it, has it hand over what it leads and its
+   * clients (unless told not to), stops it in good order and starts it. Resolves when it serves; its quorum queues may
+   * have to catch up yet, for which the restart of the next waits.
+   */
+  async restart(node: PrivateRabbitmq, { drain = true }: { readonly drain?: boolean } = {}): Promise<void> {
+    await node.upgrade('await_online_quorum_plus_one');
+    if (drain) await node.upgrade('drain');
+    await node.stopGracefully();
+    await node.start();
   }
 
   /** Lets all nodes see each other again; resolves when they do, whether they serve already or not. */

@@ -4,7 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { ErlangVm } from './erlang-vm';
-import { ctlBeside, installedRabbitmq } from './find-rabbitmq';
+import { installedRabbitmq, toolBeside } from './find-rabbitmq';
 import type { NodeLayout } from './node-layout';
 import { environmentOf, layOutNode } from './node-layout';
 import { servesAmqp, servesManagement } from './readiness';
@@ -143,19 +143,28 @@ export class PrivateRabbitmq {
   }
 
   /** Runs `rabbitmqctl` against this node and resolves with what it prints, e.g. `ctl('list_queues', 'name')`. */
-  async ctl(...args: string[]): Promise<string> {
-    const { stdout } = await promisify(execFile)(
-      ctlBeside(this.server),
-      ['--quiet', '--node', this.layout.nodename, ...args],
-      { env: environmentOf(this.layout), cwd: this.layout.folder },
-    );
-    return stdout;
+  ctl(...args: string[]): Promise<string> {
+    return this.run('rabbitmqctl', args);
+  }
+
+  /** The same with `rabbitmq-upgrade`, e.g. `upgrade('drain')`. */
+  upgrade(...args: string[]): Promise<string> {
+    return this.run('rabbitmq-upgrade', args);
   }
 
   /** Ends the node for good, at once, and removes its folder. Calling it again changes nothing. */
   stop(): Promise<void> {
     this.stopping ??= this.vanish();
     return this.stopping;
+  }
+
+  private async run(tool: Parameters<typeof toolBeside>[1], args: readonly string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(
+      toolBeside(this.server, tool),
+      ['--quiet', '--node', this.layout.nodename, ...args],
+      { env: environmentOf(this.layout), cwd: this.layout.folder },
+    );
+    return stdout;
   }
 
   private async boot(): Promise<void> {

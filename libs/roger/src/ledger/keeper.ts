@@ -200,9 +200,12 @@ export class Keeper implements LedgerMember {
   }
 
   onLost(detail: string): void {
+    const { log, ledger } = this.parts;
+    const wasChosen = this.term !== undefined;
     const wasKeeping = this.isKeeping;
     this.end();
-    if (wasKeeping) this.parts.log.warn(`Ledger ${this.parts.ledger} is no longer kept here: ${detail}`);
+    if (wasKeeping) log.warn(`Ledger ${ledger} is no longer kept here: ${detail}`);
+    else if (wasChosen) log.debug(`Ledger ${ledger} was about to be kept here: ${detail}`);
   }
 
   /** Records count when they have come back, and not before. */

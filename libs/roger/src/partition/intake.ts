@@ -29,7 +29,7 @@ export class Intake implements DeliveryConsumer {
   constructor(
     address: QueueAddress,
     prefetch: number,
-    lane: QueueLane,
+    private readonly lane: QueueLane,
     transport: Transport,
     private readonly owner: IntakeOwner,
   ) {
@@ -38,7 +38,9 @@ export class Intake implements DeliveryConsumer {
 
   /** Why no jobs come at the moment; undefined while they do. */
   get waitingFor(): Error | undefined {
-    return this.trouble ?? (this.isTaking ? undefined : BEGINNING);
+    // A queue that gets an express lane gets its other jobs as before, while that begins.
+    const isAwaited = this.lane === 'normal' && !this.isTaking;
+    return this.trouble ?? (isAwaited ? BEGINNING : undefined);
   }
 
   get consumerCount(): number {

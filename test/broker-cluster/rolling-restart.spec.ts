@@ -1,0 +1,36 @@
+// All nodes of a cluster of brokers are restarted one after the other, as for an upgrade, while Roger works on.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BrokerOutage, IS_LONG } from '../support/broker-outage';
+import { MAX_ANSWER_MS, MAX_GAP_MS } from '../support/outage-figures';
+
+const JOBS_PER_SECOND = IS_LONG ? 60 : 40;
+const ROUNDS = IS_LONG ? 3 : 1;
+const BETWEEN_MS = IS_LONG ? 3_000 : 500;
+const LIMIT_MS = IS_LONG ? 900_000 : 240_000;
+
+test(
+  'a rolling restart of all broker nodes loses no job, lets none run twice at once or out of order, and stops the service for 10 s at most',
+  async () => {
+    const outage = await BrokerOutage.begin('rolling restart', JOBS_PER_SECOND);
+    const { cluster, load } = outage;
+    for (let round = 1; round <= ROUNDS; round++) {
+      for (const [index, node] of cluster.nodes.entries()) {
+        // Some operators do without it, and it takes its time.
+        const restarted = cluster.restart(node, { drain: IS_LONG && (index + round) % 3 !== 0 });
+        load.beginPartition(`late-${round}-${index}`);
+        await restarted;
+        await sleep(BETWEEN_MS);
+      }
+    }
+    const { violations, counts, gapMs, answers, events } = await outage.end();
+    expect(violations).toEqual([]);
+    expect(gapMs).toBeLessThanOrEqual(MAX_GAP_MS);
+    expect(answers.slowestMs).toBeLessThanOrEqual(MAX_ANSWER_MS);
+    // Each broker node had one connected to it.
+    const nodes = events.flatMap(({ what, node }) => (what === 'disconnected' ? [node] : []));
+    expect(new Set(nodes)).toEqual(new Set(['producer', 'worker-1', 'worker-2']));
+    expect(counts.enqueued).toBeGreaterThan(ROUNDS * 200);
+    await outage.close();
+  },
+  LIMIT_MS,
+);
