@@ -108,7 +108,9 @@ test('a memory alarm: enqueue says so after its limit, jobs are settled meanwhil
   const alarms = app.log
     .messages('warn', 'log')
     .filter((line) => /blocks publishers|takes publishes again/.test(line));
-  expect(alarms).toHaveLength(2);
+  // Each connection that publishes says it once; that of the ledgers does when it happens to have something to say.
+  expect(alarms.filter((line) => line.includes('(publishing)'))).toHaveLength(2);
+  expect(new Set(alarms).size).toBe(alarms.length);
 });
 
 test('rights taken away make a partition wait with the reason; given back, it goes on', async () => {

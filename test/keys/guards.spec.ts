@@ -7,6 +7,7 @@ import { encodeFrame } from '../../libs/roger/src/ledger/frame';
 import { partsOf } from '../../libs/roger/src/ledger/ledger-snapshot';
 import { LogReader } from '../../libs/roger/src/ledger/log-reader';
 import type { EnqueueReply } from '../../libs/roger/src/ledger/operation';
+import { connect } from 'amqplib';
 import { eventually } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { KeyedNode } from '../support/keyed-node';
@@ -64,6 +65,20 @@ class Stage {
       readTrace(this.path).filter((event) => event.what === what && 'id' in event && event.id === id);
     await eventually(`${count} × ${id} ${what}`, () => found().length >= count, 60_000);
     return found();
+  }
+
+  /** Resolves when so many jobs stand in the queue. */
+  async queued(count: number): Promise<void> {
+    const connection = await connect(sharedBrokerUri());
+    try {
+      const channel = await connection.createChannel();
+      const queue = `${this.partition}.${this.partition}-default`;
+      await eventually(`${count} jobs in the queue`, async () => {
+        return (await channel.checkQueue(queue)).messageCount >= count;
+      });
+    } finally {
+      await connection.close();
+    }
   }
 
   /** Resolves when so many nodes have become keeper, to their names. */
@@ -196,10 +211,11 @@ test(
       const heir = await stage.producer('heir');
       await stage.warm(keeper);
       await stage.warm(heir);
-      // The record is back after 1 s and the job goes out; that it has arrived would be known after another.
-      keeper.proxy.delay(1_000);
+      // The record is back after 2 s and the job goes out; that it has arrived would be known after another two.
+      keeper.proxy.delay(2_000);
       enqueue(keeper, 'twice', { ms: 1_500 });
-      await sleep(1_600);
+      // Behind the two by which the nodes were warmed.
+      await stage.queued(3);
       await keeper.kill();
       expect(await stage.keepers(2)).toEqual(['keeper', 'heir']);
       // A job that goes out after both copies.

@@ -216,12 +216,16 @@ test('a producer that is killed in the midst of a burst leaves no stuck key and 
     survivor.jobs.create(KeyedWork, args, { partition, id: `again-${n}` }),
   );
   let left = again;
-  await eventually('every key to be free', async () => {
-    const { duplicates, failures } = await survivor.jobs.enqueueMany(left);
-    expect(failures).toEqual([]);
-    left = duplicates.flatMap(({ index }) => left[index] ?? []);
-    return left.length === 0;
-  });
+  await eventually(
+    'every key to be free',
+    async () => {
+      const { duplicates, failures } = await survivor.jobs.enqueueMany(left);
+      expect(failures).toEqual([]);
+      left = duplicates.flatMap(({ index }) => left[index] ?? []);
+      return left.length === 0;
+    },
+    40_000,
+  );
   await sightings.ended(
     again.map(({ id }) => id),
     30_000,

@@ -8,7 +8,7 @@ import {
   type JobContext,
   type JobHandler,
 } from 'nestjs-roger';
-import { eventually, startApp, type TestApp } from '../support/app';
+import { eventually, served, startApp, type TestApp } from '../support/app';
 import { sharedBrokerUri } from '../support/broker';
 import { ChildApp } from '../support/child-app';
 import { keyedPartition, type KeyedPartition } from '../support/keyed-partition';
@@ -47,6 +47,8 @@ beforeEach(async () => {
   ended.length = 0;
   keyed = keyedPartition({ default: 10 });
   app = await startApp(keyed.worker, [Mortal]);
+  // Some are put into its queue without it.
+  await served(app, keyed.partition);
   buried = app.app.get(BuriedJobs);
 });
 

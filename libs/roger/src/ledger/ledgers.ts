@@ -17,6 +17,7 @@ import { Announcements } from './announcements';
 import { encodeFrame, Frame } from './frame';
 import type { Part } from './frame';
 import type { Answer, MakeOperation } from './ledger-client';
+import { HeldDeliveries, isHeldMail } from './held-deliveries';
 import { LedgerSeat } from './ledger-seat';
 import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
@@ -122,7 +123,7 @@ export class Ledgers implements Mailbox {
   private expireTimer: NodeJS.Timeout | undefined;
   private readonly countChecks = new Map<number, Promise<void>>();
   private readonly fetchTimers = new Map<number, NodeJS.Timeout>();
-  private lastOwner = 0;
+  private readonly held: HeldDeliveries;
   private readonly carried: OtherMail[] = [];
 
   constructor(
@@ -146,6 +147,13 @@ export class Ledgers implements Mailbox {
     this.announcements = new Announcements(this.presence.nodes, (node) =>
       this.transport.send(node, encodeFrame({ mail: 'ping' } satisfies Mail)),
     );
+    this.held = new HeldDeliveries({
+      nodeId: transport.nodeId,
+      isPresent: (node) => this.presence.nodes.mayServe(node),
+      send: (node, question) => {
+        this.post(node, question);
+      },
+    });
     this.schedules = new Schedules({
       ask: (partition, make, bytes) => this.ask(partition, make, bytes),
       askLedger: (ledger, make) => this.seat(ledger).client.ask(`(ledger ${ledger})`, make),
@@ -180,9 +188,13 @@ export class Ledgers implements Mailbox {
     }, EXPIRE_MS).unref();
   }
 
-  /** A token that no other delivery has. */
+  /** A token that no other delivery has; to be given back by {@link dropOwner} when the delivery is no longer in hand. */
   newOwner(): string {
-    return `${this.transport.nodeId}/${++this.lastOwner}`;
+    return this.held.take();
+  }
+
+  dropOwner(owner: string): void {
+    this.held.drop(owner);
   }
 
   boardOf(partition: string): StandingBoard | undefined {
@@ -468,6 +480,12 @@ export class Ledgers implements Mailbox {
         this.presence.nodes.heardFrom(mail.node);
         this.announcements.heard(mail.number, mail.node, mail.isRunning);
         return;
+      case 'held?':
+        if (isNodeId(mail.node) && isHeldMail(mail)) this.post(mail.node, this.held.answerTo(mail));
+        return;
+      case 'held':
+        if (isHeldMail(mail)) this.held.onAnswer(mail);
+        return;
       case 'schedules':
         if (this.boards.has(mail.ledger)) this.schedules.refresh(mail.ledger);
         return;
@@ -635,7 +653,7 @@ export class Ledgers implements Mailbox {
       trouble: () => this.trouble,
       lostJobs: {
         countReady: this.countReady,
-        isPresent: (owner) => this.presence.nodes.mayServe(owner.slice(0, owner.lastIndexOf('/'))),
+        heldAmong: (owners) => this.held.among(owners),
       },
     });
     this.seats.set(ledger, seat);

@@ -10,8 +10,11 @@ function stateWithQueued(since: number): LedgerState {
   return state;
 }
 
-function lostJobs(ready: number | undefined, isPresent = true): LostJobs {
-  return new LostJobs({ countReady: () => Promise.resolve(ready), isPresent: () => isPresent });
+function lostJobs(ready: number | undefined, isHeld = true): LostJobs {
+  return new LostJobs({
+    countReady: () => Promise.resolve(ready),
+    heldAmong: (owners) => Promise.resolve(new Set(isHeld ? owners : [])),
+  });
 }
 
 const MISSING = { op: 'missing', partition: 'acme', id: 'a', dispatch: 1 };
@@ -53,7 +56,9 @@ test('a delayed job is none before it is due, and a while after', async () => {
   await lost.look(state, 3_600_000);
   expect(await lost.look(state, 3_630_000)).toEqual([]);
   await lost.look(state, 3_650_000);
-  expect(await lost.look(state, 3_660_000)).toEqual([MISSING]);
+  expect(await lost.look(state, 3_830_000)).toEqual([]);
+  await lost.look(state, 3_850_000);
+  expect(await lost.look(state, 3_860_000)).toEqual([MISSING]);
 });
 
 test('a delayed job may come as much later as nobody kept the ledger, for the broker may have been away', async () => {
@@ -67,8 +72,25 @@ test('a delayed job may come as much later as nobody kept the ledger, for the br
   const lost = lostJobs(0);
   await lost.look(state, 5_600_000);
   expect(await lost.look(state, 5_630_000)).toEqual([]);
-  await lost.look(state, 5_650_000);
-  expect(await lost.look(state, 5_660_000)).toEqual([MISSING]);
+  await lost.look(state, 5_850_000);
+  expect(await lost.look(state, 5_860_000)).toEqual([MISSING]);
+});
+
+test('a retry is none as long as its level may hold it up', async () => {
+  const state = stateWithQueued(0);
+  const context = { at: 0, maxWaitingJobs: 10, text: () => '{}', addPart: () => 0 };
+  state.id = 's';
+  const of = { partition: 'acme', id: 'a' };
+  const holder = { state: 's', dispatch: 1, owner: 'me/1', chain: 1 };
+  const { fence } = state.apply({ op: 'claim', ...of, ...holder }, context) as { fence: number };
+  const outcome = { kind: 'retry', afterSeconds: 1, body: 0 } as const;
+  state.apply({ op: 'settle', ...of, fence, outcome }, context);
+  state.apply({ op: 'dispatched', dispatch: 2 }, context);
+  const lost = lostJobs(0);
+  await lost.look(state, 200_000);
+  expect(await lost.look(state, 210_000)).toEqual([]);
+  await lost.look(state, 250_000);
+  expect(await lost.look(state, 260_000)).toEqual([{ ...MISSING, dispatch: 2 }]);
 });
 
 test('nor one of a paused queue, or one that was claimed meanwhile', async () => {
@@ -94,7 +116,7 @@ test('nor one of a paused queue, or one that was claimed meanwhile', async () =>
   expect(await lost.look(state, 80_000)).toEqual([]);
 });
 
-describe('a job that runs on a node that is gone', () => {
+describe('a job that was granted, and whose delivery nobody has in hand any more', () => {
   const context = { at: 0, maxWaitingJobs: 10, text: () => '{}', addPart: () => 0 };
 
   function stateWithRunning(): LedgerState {
@@ -119,7 +141,7 @@ describe('a job that runs on a node that is gone', () => {
     expect(state.apply(claim, context)).toMatchObject({ claim: 'granted' });
   });
 
-  test('is not when another has it meanwhile, or its node is there', async () => {
+  test('is not when another has it meanwhile, or it is in hand after all', async () => {
     const state = stateWithRunning();
     const lost = lostJobs(0, false);
     await lost.look(state, 100_000);
@@ -128,5 +150,13 @@ describe('a job that runs on a node that is gone', () => {
     const present = lostJobs(0, true);
     await present.look(state, 100_000);
     expect(await present.look(state, 200_000)).toEqual([]);
+  });
+
+  test('is not while its queue is paused: it can be at hand, and nobody claims it', async () => {
+    const state = stateWithRunning();
+    const lost = lostJobs(0, false);
+    await lost.look(state, 100_000);
+    state.apply({ op: 'pause', partition: 'acme', queue: 'mail' }, context);
+    expect(await lost.look(state, 200_000)).toEqual([]);
   });
 });

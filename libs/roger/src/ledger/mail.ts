@@ -1,4 +1,5 @@
 // What nodes write to each other about ledgers.
+import type { HeldAnswer, HeldQuestion } from './held-deliveries';
 import type { Reply, StandingChange } from './operation';
 import type { NodeCard } from './present-nodes';
 
@@ -36,6 +37,9 @@ export type Mail =
       /** The job that was cancelled runs there. */
       readonly isRunning: boolean;
     }
+  /** Which deliveries are in hand; to be answered by `held`. */
+  | HeldQuestion
+  | HeldAnswer
   /** Is the node there at all? */
   | { readonly mail: 'ping' }
   /** A ledger's schedules have changed. */
@@ -52,6 +56,8 @@ const KINDS: Record<Mail['mail'], true> = {
   standing: true,
   heard: true,
   ping: true,
+  'held?': true,
+  held: true,
   express: true,
   schedules: true,
 };

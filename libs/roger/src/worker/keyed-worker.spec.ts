@@ -34,6 +34,8 @@ class Handler {
 /** A worker with a ledger that answers what the test says, and all that it did, in order. */
 class Bench {
   readonly did: string[] = [];
+  /** Deliveries, by their owners. */
+  readonly inHand = new Set<string>();
   readonly settledAs = new Map<string, SettledAs>();
   readonly cancelled = new Map<string, string>();
   claimed: Claimed = granted('first');
@@ -90,7 +92,11 @@ class Bench {
       logFor: () => log,
       strays: { within: (_job, run) => run() },
       ledgers: {
-        newOwner: () => 'me',
+        newOwner: () => {
+          this.inHand.add('me');
+          return 'me';
+        },
+        dropOwner: (owner) => void this.inHand.delete(owner),
         claim: () => Promise.resolve(this.claimed),
         park: () => {
           this.did.push('parked');
@@ -153,6 +159,13 @@ test('it runs when it is granted, is settled, and only then its message goes', a
     'counted done',
     'freed its worker',
   ]);
+});
+
+test('the ledger can learn that its delivery is in hand as long as it is, and no longer', async () => {
+  const working = bench.work();
+  expect(bench.inHand.size).toBe(1);
+  await working;
+  expect(bench.inHand.size).toBe(0);
 });
 
 test('a copy that does not count never runs, and its message goes', async () => {

@@ -15,6 +15,7 @@ import type { Run } from './run';
 /** What a worker needs of the ledgers. */
 export interface KeyedJobs {
   newOwner(): string;
+  dropOwner(owner: string): void;
   claim(job: Job, holder: DeliveryHolder, chain: number): Promise<Claimed>;
   park(job: Job, body: Buffer): Promise<boolean>;
   settle(partition: string, id: string, fence: number, outcome: SettledAs): Promise<boolean>;
@@ -47,8 +48,17 @@ export class KeyedWorker {
   constructor(private readonly parts: KeyedWorkerParts) {}
 
   async run(delivery: Delivery, run: Run, job: Job): Promise<void> {
+    const { ledgers } = this.parts;
+    const owner = ledgers.newOwner();
+    try {
+      await this.runAs({ owner, deliveries: delivery.deliveries }, delivery, run, job);
+    } finally {
+      ledgers.dropOwner(owner);
+    }
+  }
+
+  private async runAs(holder: DeliveryHolder, delivery: Delivery, run: Run, job: Job): Promise<void> {
     const { ledgers, attempts } = this.parts;
-    const holder = { owner: ledgers.newOwner(), deliveries: delivery.deliveries };
     run.leaveWorker();
     const claimed = await this.untilAnswered(
       () => run.abortReason !== undefined,

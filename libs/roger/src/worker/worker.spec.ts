@@ -30,6 +30,7 @@ const never = (): never => {
   throw new Error('no ledger is asked for a job without keys');
 };
 const NO_LEDGERS: WorkerParts['ledgers'] = {
+  dropOwner: () => undefined,
   newOwner: never,
   claim: never,
   park: never,
