@@ -8,7 +8,7 @@ const ROUNDS = 6;
 const DEAD_MS = 8_000;
 const LIMIT_MS = 900_000;
 
-// A skip for the time that it takes: in the short form test/keys/cluster.spec.ts kills one, and nodes stop here one by one.
+// A skip for the time that it takes: in the short form test/keys/cluster.spec.ts kills one.
 (IS_LONG ? describe : describe.skip)('in the long form', () => {
   test(
     'a broker node that leads most queues and is killed costs no job, lets none run twice at once or out of order, and stops the service for 10 s at most',

@@ -54,7 +54,10 @@ describe('a private cluster', () => {
   );
 });
 
-describe('a private cluster that ignores splits', () => {
+// A skip for the time that it takes: only the long form of the fault tests has such clusters.
+const describeInLongForm = process.env['ROGER_FAULTS'] === 'long' ? describe : describe.skip;
+
+describeInLongForm('a private cluster that ignores splits', () => {
   it(
     'goes on to serve on both sides',
     async () => {
