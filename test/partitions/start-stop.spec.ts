@@ -6,7 +6,7 @@ import {
   UnknownPartitionError,
 } from 'nestjs-roger';
 import type { RogerModuleOptions } from 'nestjs-roger';
-import { startApp } from '../support/app';
+import { eventually, startApp } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { Sightings } from '../support/sightings';
 import { Work } from '../support/work';
@@ -28,6 +28,9 @@ describe.each(transports)('over %s', (_name, options) => {
       state: 'running',
     });
     expect(app.partitions.state(partition)).toEqual({ state: 'running' });
+    await eventually('the broker to know of its consumers', () =>
+      app.partitions.queues(partition).every(({ consumers }) => consumers === 1),
+    );
     expect(app.partitions.queues(partition)).toMatchObject([
       { queue: 'default', maxWorkers: 2, consumers: 1, paused: false, waitingFor: undefined },
       { queue: 'mail', maxWorkers: 1, consumers: 1, paused: false, waitingFor: undefined },
