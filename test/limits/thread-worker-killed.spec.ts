@@ -26,7 +26,7 @@ test('jobs whose process is killed while they run in threads run again in the th
   const heir = await startApp(roger, [...THREADED, Told]);
   await served(heir, partition);
   const told = heir.app.get(Told);
-  await eventually('all to end', () => told.done.length >= ids.length, 30_000);
+  await eventually('all to end', () => told.done.length >= ids.length, 60_000);
   expect([...told.done].sort()).toEqual([...ids].sort());
   expect(told.errors).toEqual([]);
-}, 90_000);
+}, 120_000);
