@@ -128,10 +128,12 @@ test('rights taken away make a partition wait with the reason; given back, it go
     return reason !== undefined && !(reason instanceof NotConnectedError);
   });
   expect(app.partitions.queues(partition)[0]?.waitingFor).toMatchObject({ code: 'ROGER_BROKER_REFUSED' });
-  expect(app.log.messages('warn').filter((line) => line.includes('is not served'))).toHaveLength(1);
+  const complaints = () => app.log.messages('warn').filter((line) => line.includes('is not served'));
+  await eventually('the queue to complain', () => complaints().length > 0);
 
   await broker.ctl('set_permissions', 'tenant', '.*', '.*', '.*');
   await served(app, partition);
+  expect(complaints()).toHaveLength(1);
   await app.jobs.enqueue(Work, {}, { partition, id: 'one' });
   await sightings.ended(['one']);
   expect(JSON.stringify(app.log.lines)).not.toContain('secret-word');
