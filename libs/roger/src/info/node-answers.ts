@@ -1,9 +1,9 @@
 // What a node tells others of itself when it is asked, and how its answers are read again. They are untrusted.
 import type { ClusterService } from '../cluster/cluster.service';
+import { fieldsOf } from '../job/fields-of';
 import { isCount } from '../job/is-count';
 import type { OwnCommand } from '../job/names';
-import type { OutcomeCounts } from '../partition/lane';
-import type { PartitionService } from '../partition/partition.service';
+import type { LaneStatus, PartitionService } from '../partition/partition.service';
 import type { NodeInfoService } from './node-info.service';
 
 /** What a node can be asked. */
@@ -36,15 +36,7 @@ export interface RunningJobRow {
   readonly progress?: unknown;
 }
 
-export interface QueueRow {
-  readonly queue: string;
-  readonly maxWorkers: number;
-  readonly running: number;
-  readonly atHand: number;
-  readonly leftBehind: number;
-  readonly consumers: number;
-  readonly paused: boolean;
-  readonly counts: Readonly<OutcomeCounts>;
+export interface QueueRow extends Omit<LaneStatus, 'waitingFor'> {
   readonly waitingFor?: string;
 }
 
@@ -78,7 +70,7 @@ export function answerQuestions({ cluster, partitions, nodeInfo, maxBytes }: Ans
     return { reasons: fitting([...reasons.keys()].map(shortened)), partitions: fitting(rows) };
   });
   cluster.answer(QUESTIONS.runningJobs, (payload): RunningJobsAnswer => {
-    const { partition } = recordOf(payload);
+    const { partition } = fieldsOf(payload);
     const all = nodeInfo.runningJobs().filter(({ job }) => !isText(partition) || job.partition === partition);
     const rows = all.map(({ job, startedAt, progress }) => ({
       ...{ id: job.id, name: job.name, partition: job.partition, queue: job.queue, attempt: job.attempt },
@@ -88,7 +80,7 @@ export function answerQuestions({ cluster, partitions, nodeInfo, maxBytes }: Ans
     return { total: rows.length, jobs: fitting(rows) };
   });
   cluster.answer(QUESTIONS.queues, (payload): readonly QueueRow[] => {
-    const { partition } = recordOf(payload);
+    const { partition } = fieldsOf(payload);
     if (!isText(partition) || !partitions.serves(partition)) return [];
     const rows = partitions.queues(partition).map(({ waitingFor, ...status }) => ({
       ...status,
@@ -97,7 +89,7 @@ export function answerQuestions({ cluster, partitions, nodeInfo, maxBytes }: Ans
     return fitting(rows);
   });
   cluster.answer(QUESTIONS.inHand, (payload): InHandAnswer => {
-    const { partition, queue } = recordOf(payload);
+    const { partition, queue } = fieldsOf(payload);
     if (!isText(partition) || !isText(queue)) return { unsettled: 0, running: [] };
     const { unsettled, running } = partitions.inHand({ partition, queue });
     return { unsettled, running: fitting([...running]) };
@@ -105,7 +97,7 @@ export function answerQuestions({ cluster, partitions, nodeInfo, maxBytes }: Ans
 }
 
 export function isPartitionsAnswer(value: unknown): value is PartitionsAnswer {
-  const { reasons, partitions } = recordOf(value);
+  const { reasons, partitions } = fieldsOf(value);
   return (
     Array.isArray(reasons) &&
     reasons.every(isText) &&
@@ -119,7 +111,7 @@ export function isPartitionsAnswer(value: unknown): value is PartitionsAnswer {
 }
 
 export function isRunningJobsAnswer(value: unknown): value is RunningJobsAnswer {
-  const { total, jobs } = recordOf(value);
+  const { total, jobs } = fieldsOf(value);
   return isCount(total) && Array.isArray(jobs) && jobs.every(isRunningJobRow);
 }
 
@@ -128,25 +120,25 @@ export function isQueuesAnswer(value: unknown): value is readonly QueueRow[] {
 }
 
 export function isInHandAnswer(value: unknown): value is InHandAnswer {
-  const { unsettled, running } = recordOf(value);
+  const { unsettled, running } = fieldsOf(value);
   return isCount(unsettled) && Array.isArray(running) && running.every(isText);
 }
 
 function isRunningJobRow(value: unknown): boolean {
-  const row = recordOf(value);
+  const row = fieldsOf(value);
   const texts = [row['id'], row['name'], row['partition'], row['queue']];
   return texts.every(isText) && isCount(row['attempt']) && isCount(row['startedAt']);
 }
 
 function isQueueRow(value: unknown): boolean {
-  const row = recordOf(value);
+  const row = fieldsOf(value);
   const counts = [
     row['maxWorkers'],
     row['running'],
     row['atHand'],
     row['leftBehind'],
     row['consumers'],
-    ...Object.values(recordOf(row['counts'])),
+    ...Object.values(fieldsOf(row['counts'])),
   ];
   const { waitingFor } = row;
   return (
@@ -174,8 +166,4 @@ function shortened(text: string): string {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string';
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

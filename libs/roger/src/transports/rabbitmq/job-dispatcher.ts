@@ -11,7 +11,7 @@ import { makeRoom } from './buried-room';
 import { DelayHeaders } from './delay-headers';
 import { buriedMessage, delayedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
-import { NACKED, RefusedError, UnroutableError } from './publisher';
+import { NACKED, publishOptionsOf, RefusedError, UnroutableError } from './publisher';
 import type { LedgerParts } from './ledger-parts';
 import { StandingChannel } from './standing-channel';
 import { within } from './time-limit';
@@ -150,17 +150,8 @@ export class JobDispatcher {
 
   /** @returns false when the channel is closing and took nothing. */
   private send(channel: ConfirmChannel, dispatch: Dispatch): boolean {
-    const { exchange, routingKey, body, messageId, appId, contentType, headers, correlationId } =
-      dispatch.message;
-    const options = {
-      deliveryMode: 2,
-      mandatory: true,
-      messageId,
-      appId,
-      contentType,
-      headers,
-      correlationId,
-    };
+    const { exchange, routingKey, body } = dispatch.message;
+    const options = publishOptionsOf(dispatch.message);
     try {
       channel.publish(exchange, routingKey, body, options, (error: unknown) => {
         // Those of a lost channel are told by its loss.

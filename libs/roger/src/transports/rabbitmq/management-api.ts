@@ -1,5 +1,6 @@
 // Asks the broker's management plugin, where there is one, what AMQP doesn't tell of a queue.
 import { ManagementUnavailableError } from '../../job/errors';
+import { fieldsOf } from '../../job/fields-of';
 import type { QueueDetails } from '../../transport';
 
 const TIMEOUT_MS = 5_000;
@@ -45,9 +46,9 @@ export class ManagementApi {
 
 /** Newer and older brokers leave out what nothing has happened to yet. */
 function detailsIn(answer: unknown): QueueDetails {
-  const queue = recordOf(answer);
-  const stats = recordOf(queue['message_stats']);
-  const rateOf = (what: string): number => countOf(recordOf(stats[`${what}_details`])['rate']);
+  const queue = fieldsOf(answer);
+  const stats = fieldsOf(queue['message_stats']);
+  const rateOf = (what: string): number => countOf(fieldsOf(stats[`${what}_details`])['rate']);
   return {
     ready: countOf(queue['messages_ready']),
     unsettled: countOf(queue['messages_unacknowledged']),
@@ -58,10 +59,6 @@ function detailsIn(answer: unknown): QueueDetails {
     deliveredPerSecond: rateOf('deliver_get'),
     acknowledgedPerSecond: rateOf('ack'),
   };
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
 function countOf(value: unknown): number {

@@ -38,6 +38,17 @@ export interface BrokerMessage {
   readonly onKept?: () => void;
 }
 
+/** Persistent, and told of when no queue takes it. */
+export function publishOptionsOf({
+  messageId,
+  appId,
+  contentType,
+  headers,
+  correlationId,
+}: BrokerMessage): Options.Publish {
+  return { deliveryMode: 2, mandatory: true, messageId, appId, contentType, headers, correlationId };
+}
+
 /** The broker has no queue where the message was to go. It was not kept. */
 export class UnroutableError extends Error {}
 
@@ -209,19 +220,9 @@ export class Publisher {
     resolve: () => void,
     reject: (error: Error) => void,
   ): Entry {
-    const { messageId, appId, contentType, headers, correlationId } = message;
-    const options = {
-      deliveryMode: 2,
-      mandatory: true,
-      messageId,
-      appId,
-      contentType,
-      headers,
-      correlationId,
-    };
     return {
       message,
-      options,
+      options: publishOptionsOf(message),
       bytes,
       deadline,
       isWithdrawn,
