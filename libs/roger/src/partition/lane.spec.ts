@@ -214,11 +214,11 @@ async function turns(): Promise<void> {
   for (let n = 0; n < 20; n++) await Promise.resolve();
 }
 
-/** A node whose quick jobs have made it hold 250 at hand. */
+/** A node whose quick jobs have made it hold 125 at hand. */
 async function nodeWithStock(maxWorkers: number): Promise<Node> {
   const node = new Node(maxWorkers);
   await node.seeJobs(32, 0);
-  expect(node.transport.asked).toEqual([`prefetch ${maxWorkers + 250}`]);
+  expect(node.transport.asked).toEqual([`prefetch ${maxWorkers + 125}`]);
   return node;
 }
 
@@ -237,7 +237,7 @@ describe('how many jobs run at once', () => {
       const node = await nodeWithStock(maxWorkers);
       node.transport.fill();
       await turns();
-      expect(node.status).toMatchObject({ running: maxWorkers, atHand: 250, maxWorkers });
+      expect(node.status).toMatchObject({ running: maxWorkers, atHand: 125, maxWorkers });
       for (let n = 0; n < 100; n++) {
         await node.endOne();
         expect(node.running.size).toBe(maxWorkers);
@@ -272,7 +272,7 @@ describe('jobs at hand that nobody begins', () => {
     const node = await nodeWithStock(2);
     node.transport.fill();
     await jest.advanceTimersByTimeAsync(1_000);
-    expect(node.transport.settled('handBack')).toHaveLength(250);
+    expect(node.transport.settled('handBack')).toHaveLength(125);
     expect(node.status).toMatchObject({ running: 2, atHand: 0 });
     expect(node.transport.asked.at(-1)).toBe('prefetch 2');
   });

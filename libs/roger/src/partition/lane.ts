@@ -14,7 +14,7 @@ import { PrefetchPolicy } from './prefetch-policy';
 const STALL_MS = 500;
 const STALL_CHECK_MS = 250;
 /** A lane begins jobs for about so long before other lanes, and what else the process does, get their turn. */
-const TURN_MS = 1;
+const TURN_MS = 0.25;
 /** How long runs that were told to end may take to be settled, beyond their grace. */
 const SETTLE_MS = 1_000;
 /** What is at hand when a queue is paused stays so long: to go back and forth would count as failed deliveries. */

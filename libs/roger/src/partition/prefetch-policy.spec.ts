@@ -33,7 +33,7 @@ test('at first no job is held back from other nodes', () => {
   );
 });
 
-test('whatever happens, between 0 and 250 jobs are held, and a change is told exactly when there is one', () => {
+test('whatever happens, between 0 and 125 jobs are held, and a change is told exactly when there is one', () => {
   const events = fc.array(
     fc.oneof(fc.record({ ran: durationMs, times: fc.nat({ max: 40 }) }), fc.record({ stalled: durationMs })),
   );
@@ -45,7 +45,7 @@ test('whatever happens, between 0 and 250 jobs are held, and a change is told ex
         expect(isChanged).toBe(policy.prefetch !== before);
         before = policy.prefetch;
         expect(before - maxWorkers).toBeGreaterThanOrEqual(0);
-        expect(before - maxWorkers).toBeLessThanOrEqual(250);
+        expect(before - maxWorkers).toBeLessThanOrEqual(125);
       };
       for (const it of happenings) {
         if ('stalled' in it) expectTold(policy.recordStall(it.stalled));
@@ -66,7 +66,7 @@ test('long jobs are left in the queue for whoever is free', () => {
 test('quick jobs are held in stock, as many as there can be for the quickest', () => {
   fc.assert(
     fc.property(workers, fc.double({ min: 0, max: 0.25, noNaN: true }), (maxWorkers, ms) => {
-      expect(sizes(new PrefetchPolicy(maxWorkers), maxWorkers, steady(ms, 200))).toEqual([250]);
+      expect(sizes(new PrefetchPolicy(maxWorkers), maxWorkers, steady(ms, 200))).toEqual([125]);
     }),
   );
 });
@@ -86,12 +86,12 @@ test('the quicker the jobs, the larger the stock', () => {
   const stocks = [200, 50, 20, 10, 5, 1, 0.1].map(stockAt);
   expect(stocks).toEqual([...stocks].sort((a, b) => a - b));
   expect(stocks[0]).toBe(0);
-  expect(stocks.at(-1)).toBe(250);
+  expect(stocks.at(-1)).toBe(125);
 });
 
 test('a handful of jobs decides nothing', () => {
   expect(sizes(new PrefetchPolicy(10), 10, steady(0, 31))).toEqual([]);
-  expect(sizes(new PrefetchPolicy(10), 10, steady(0, 32))).toEqual([250]);
+  expect(sizes(new PrefetchPolicy(10), 10, steady(0, 32))).toEqual([125]);
 });
 
 test('jobs that always take the same are decided on once', () => {
@@ -120,18 +120,18 @@ test('jobs that take about the same do not renew the consumer again and again', 
 
 test('jobs that have become slow lose their stock, and get it back when they are quick again', () => {
   const policy = new PrefetchPolicy(10);
-  expect(sizes(policy, 10, steady(0.1, 100))).toEqual([250]);
+  expect(sizes(policy, 10, steady(0.1, 100))).toEqual([125]);
   expect(sizes(policy, 10, steady(1_000, 100))).toEqual([0]);
-  expect(sizes(policy, 10, steady(0.1, 2_000)).at(-1)).toBe(250);
+  expect(sizes(policy, 10, steady(0.1, 2_000)).at(-1)).toBe(125);
 });
 
 test('a stall takes the stock away at once, and a few quick jobs do not bring it back', () => {
   const policy = new PrefetchPolicy(10);
   sizes(policy, 10, steady(0.1, 32));
-  expect(policy.prefetch).toBe(260);
+  expect(policy.prefetch).toBe(135);
   expect(policy.recordStall(600)).toBe(true);
   expect(policy.prefetch).toBe(10);
   expect(policy.recordStall(600)).toBe(false);
   expect(sizes(policy, 10, steady(0.1, 32))).toEqual([]);
-  expect(sizes(policy, 10, steady(0.1, 2_000)).at(-1)).toBe(250);
+  expect(sizes(policy, 10, steady(0.1, 2_000)).at(-1)).toBe(125);
 });

@@ -2,7 +2,7 @@
 
 /** A buffer is worth this much work, so that a crash repeats, and an idle node misses, no more than that. */
 const BUFFERED_WORK_MS = 75;
-const MAX_BUFFER = 250;
+const MAX_BUFFER = 125;
 /** Jobs that take longer than this are left in the queue for whichever node is free. */
 const LONG_JOB_MS = 100;
 /** Jobs that take about that long would renew the consumer again and again, were the way back not a longer one. */
@@ -11,7 +11,7 @@ const SURELY_LONG_JOB_MS = 1.25 * LONG_JOB_MS;
 const SAMPLES = 32;
 const SMOOTHING = 1 / SAMPLES;
 /** The broker's consumer has to be renewed for another size, so small differences aren't worth it. */
-const SIZES = [0, 8, 16, 32, 64, 125, MAX_BUFFER];
+const SIZES = [0, 8, 16, 32, 64, MAX_BUFFER];
 
 /**
  * Quick jobs need a buffer, or every one waits a round trip to the broker: at prefetch 10 a consumer gets a tenth of
