@@ -12,6 +12,8 @@ export interface WorkArgs {
   isStubborn?: boolean;
   /** How many of its attempts fail. */
   failures?: number;
+  /** On the node of this name it leaves a rejection unhandled, and works on until the test releases it. */
+  rejectsOn?: string;
   /** The ids of the jobs that it enqueues, as quick ones, when it has worked. */
   enqueues?: string[];
 }
@@ -66,7 +68,9 @@ export class Work implements JobHandler<WorkArgs> {
     see('began');
     const heeded = args.isStubborn === true ? undefined : signal;
     await work(args.ms ?? 0, heeded);
-    if (args.isHeld === true) await Promise.race([this.witness.released, end(heeded)]);
+    const isCareless = args.rejectsOn === this.witness.node;
+    if (isCareless) void Promise.reject(new Error(`left by ${job.id}`));
+    if (args.isHeld === true || isCareless) await Promise.race([this.witness.released, end(heeded)]);
     if (signal.aborted) {
       see('aborted');
       if (args.isStubborn !== true) throw signal.reason;
