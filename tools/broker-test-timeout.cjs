@@ -1,2 +1,2 @@
 // Jest reads `testTimeout` from the root only; this gives broker tests theirs and leaves unit tests at five seconds.
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);

@@ -57,7 +57,9 @@ async function judge(verdict: Verdict, queueKey: string | undefined, count = 1):
     { verdict, ...(queueKey === undefined ? {} : { queueKey }) },
     { partition, id: 'a' },
   );
-  await within(`run ${count}`, runs.count(count));
+  await within(`run ${count}`, runs.count(count), () =>
+    JSON.stringify([runs.seen, app.log.messages('log', 'warn', 'error')]),
+  );
 }
 
 function isOver(): Promise<void> {

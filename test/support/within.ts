@@ -1,7 +1,7 @@
 // Gives a wait its time limit and says what was waited for.
 
 /** How long a test waits for what should come at once; a reconnect counts as at once. */
-export const PATIENCE_MS = 15_000;
+export const PATIENCE_MS = 30_000;
 
 /** The promise's outcome, or an error that names what didn't happen and, asked at that moment, how things stood. */
 export async function within<T>(
