@@ -18,10 +18,10 @@ const LIMIT_MS = 900_000;
       const outage = await BrokerOutage.begin('node cut off', JOBS_PER_SECOND);
       for (let round = 1; round <= ROUNDS; round++) {
         const leader = await outage.leaderOfMost();
-        await outage.cluster.cutOff(leader);
+        await outage.harm(() => outage.cluster.cutOff(leader));
         outage.load.beginPartition(`late-${round}`);
         await sleep(CUT_OFF_MS);
-        await outage.cluster.heal();
+        await outage.mend(() => outage.cluster.heal());
         await sleep(CUT_OFF_MS / 2);
       }
       const { violations, counts, gapMs, answers, events } = await outage.end();

@@ -16,11 +16,13 @@ const LIMIT_MS = 900_000;
       const outage = await BrokerOutage.begin('node killed', JOBS_PER_SECOND);
       for (let round = 1; round <= ROUNDS; round++) {
         const leader = await outage.leaderOfMost();
-        await leader.kill();
+        await outage.harm(() => leader.kill());
         outage.load.beginPartition(`late-${round}`);
         await sleep(DEAD_MS);
-        await leader.start();
-        await leader.upgrade('await_online_quorum_plus_one');
+        await outage.mend(async () => {
+          await leader.start();
+          await leader.upgrade('await_online_quorum_plus_one');
+        });
       }
       const { violations, counts, gapMs, answers, events } = await outage.end();
       expect(violations).toEqual([]);

@@ -18,9 +18,12 @@ const LIMIT_MS = 900_000;
       for (let round = 1; round <= ROUNDS; round++) {
         for (const [index, node] of cluster.nodes.entries()) {
           // Some operators do without it, and it takes its time.
-          const restarted = cluster.restart(node, { drain: (index + round) % 3 !== 0 });
-          load.beginPartition(`late-${round}-${index}`);
-          await restarted;
+          await outage.harm(() => Promise.resolve());
+          await outage.mend(async () => {
+            const restarted = cluster.restart(node, { drain: (index + round) % 3 !== 0 });
+            load.beginPartition(`late-${round}-${index}`);
+            await restarted;
+          });
           await sleep(BETWEEN_MS);
         }
       }

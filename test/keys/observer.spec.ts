@@ -73,6 +73,19 @@ test('a life with retries, a freeze, a repeat, a duplicate and a cancel breaks n
   });
 });
 
+test('of a cancelled job without a key, a copy of its retry may come late when the brokers were split, and no other', () => {
+  const copy = (fence: number, ...between: (readonly [node: string, happening: Happening])[]) =>
+    traced(
+      ...[asked('a'), enqueued('a'), run('began', 'a', { fence }), run('failed', 'a', { fence })],
+      ...[...between, cancelAsked, cancelled],
+      ...[run('began', 'a', { fence, attempt: 2 }), run('ended', 'a', { fence, attempt: 2 })],
+    );
+  const split = ['worker', { what: 'split' }] as const;
+  expect(broken(copy(0, split))).toEqual([]);
+  expect(broken(copy(0))).toEqual(['I7']);
+  expect(broken(copy(1, split))).toContain('I7');
+});
+
 test('a run that was granted before its node froze may begin when it wakes, outdated as it is', () => {
   const begins = (...before: (readonly [node: string, happening: Happening])[]) =>
     traced(

@@ -22,6 +22,12 @@ const CALM_MS = 3_000;
 const SETTLE_MS = 60_000;
 const HEAL_MS = 30_000;
 
+/**
+ * As the README advises: else what was on its way out of a level while its leader was lost comes three minutes later, as
+ * test/time/cluster.spec.ts has it, and this is about all the rest.
+ */
+const CONFIRM_TIMEOUT = '[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000}]}].\n';
+
 export interface Outcome {
   /** Of the promises. */
   readonly violations: readonly string[];
@@ -48,7 +54,10 @@ export class BrokerOutage {
   static async begin(name: string, jobsPerSecond: number): Promise<BrokerOutage> {
     const folder = mkdtempSync(join(tmpdir(), 'roger-outage-'));
     const tracePath = join(folder, 'trace');
-    const cluster = await startPrivateCluster({ partitionHandling: 'pause_minority' });
+    const cluster = await startPrivateCluster({
+      partitionHandling: 'pause_minority',
+      advancedConfiguration: CONFIRM_TIMEOUT,
+    });
     const { uris } = cluster;
     const start = (node: string, mode: 'worker' | 'producer', first: number): Promise<OutageNode> =>
       OutageNode.start({
@@ -93,6 +102,17 @@ export class BrokerOutage {
     const [first] = [...this.cluster.nodes].sort((one, other) => led(other) - led(one));
     if (first === undefined || led(first) === 0) throw new Error(`Nobody leads anything: ${tables}`);
     return first;
+  }
+
+  /** Does harm to a broker node: until it is mended, the brokers may give to others what any node has. */
+  async harm(how: () => Promise<unknown>): Promise<void> {
+    for (const { name } of this.nodes) this.trace.add({ what: 'split' }, name);
+    await how();
+  }
+
+  async mend(how: () => Promise<unknown>): Promise<void> {
+    await how();
+    for (const { name } of this.nodes) this.trace.add({ what: 'resumed' }, name);
   }
 
   /** Ends the load, waits for the end of all jobs and for all to be well, and judges. */

@@ -212,6 +212,14 @@ class Observer {
     return (this.faults.get(node) ?? []).some(({ from, until }) => from <= at && until >= beganAt);
   }
 
+  /** Whether, since the job first ran, the brokers were split. */
+  private wasSplitDuring([first]: readonly Run[], { node, beganAt }: Run): boolean {
+    const from = first?.beganAt ?? beganAt;
+    return (this.faults.get(node) ?? []).some(
+      (fault) => fault.kind === 'split' && fault.from <= beganAt && fault.until >= from,
+    );
+  }
+
   private blame(breaks: Promised, because: string): void {
     this.violations.push({ breaks, because });
   }
@@ -256,6 +264,8 @@ class Observer {
     for (const run of runs) {
       if (run.beganAt <= cancelled.at) continue;
       if (cancelled.missing.length > 0 && this.isExplained(run, run.beganAt)) continue;
+      // Without a fence, another copy that the brokers made of a retry may come when the first has used up the cancel.
+      if (run.fence === 0 && run.attempt > 1 && this.wasSplitDuring(runs, run)) continue;
       this.blame('I7', `${id} began after its cancel was acknowledged: ${tell(run)}`);
     }
   }

@@ -37,6 +37,8 @@ export interface NodeLayout {
 export interface LayoutWishes {
   readonly management: boolean;
   readonly configuration: Readonly<Record<string, string>>;
+  /** The text of `advanced.config`; undefined: there is none. */
+  readonly advancedConfiguration?: string | undefined;
   /** Undefined for a node that stands alone. */
   readonly place?: ClusterPlace | undefined;
 }
@@ -61,6 +63,9 @@ export async function layOutNode(wishes: LayoutWishes): Promise<NodeLayout> {
       : { 'management.tcp.ip': '127.0.0.1', 'management.tcp.port': String(managementPort) }),
     ...wishes.configuration,
   };
+  const { advancedConfiguration } = wishes;
+  if (advancedConfiguration !== undefined)
+    await writeFile(join(folder, 'advanced.config'), advancedConfiguration);
   const lines = Object.entries(configuration).map(([key, value]) => `${key} = ${value}\n`);
   // Reading a rabbitmq.conf lengthens the start by a fifth, and RabbitMQ's defaults suit us.
   if (lines.length > 0) await writeFile(join(folder, 'rabbitmq.conf'), lines.join(''));

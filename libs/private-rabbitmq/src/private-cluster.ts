@@ -18,6 +18,8 @@ export interface PrivateClusterOptions {
   readonly partitionHandling: 'pause_minority' | 'ignore';
   /** Further lines of `rabbitmq.conf`. @default none */
   readonly configuration?: Readonly<Record<string, string>>;
+  /** The text of `advanced.config`: Erlang terms. @default none */
+  readonly advancedConfiguration?: string;
   /** How long the start of one node may last, in ms. @default 60_000 */
   readonly startTimeoutMs?: number;
 }
@@ -38,6 +40,7 @@ export interface PrivateClusterOptions {
  */
 export async function startPrivateCluster(options: PrivateClusterOptions): Promise<PrivateCluster> {
   const { nodes: count = 3, partitionHandling, configuration = {}, startTimeoutMs } = options;
+  const { advancedConfiguration } = options;
   const server = installedRabbitmq();
   const cookie = newCookie();
   const distributionPort = await freePort([]);
@@ -52,6 +55,7 @@ export async function startPrivateCluster(options: PrivateClusterOptions): Promi
       const layout = await layOutNode({
         management: false,
         configuration: { ...clusterConfiguration(places, partitionHandling), ...configuration },
+        advancedConfiguration,
         place,
       });
       nodes.push(new PrivateRabbitmq(server, layout, startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS));
