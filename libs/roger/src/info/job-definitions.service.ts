@@ -66,7 +66,10 @@ export class JobDefinitions {
       throw new NotAJobClassError(handler, 'no handler of that name is a provider of this app');
     }
     if (original.invokeApart !== undefined) {
-      throw new NotAJobClassError(handler, "it has isolation: 'thread', whose threads don't know further names");
+      throw new NotAJobClassError(
+        handler,
+        "it has isolation: 'thread', whose threads don't know further names",
+      );
     }
     checkArgument('alias', this.registry.problemOfAlias(alias));
     this.registry.addAlias(alias, original, check);

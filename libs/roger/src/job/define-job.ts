@@ -14,8 +14,6 @@ const JOB_OPTIONS = Symbol('roger:job-options');
 /** What a class may say of itself; the type keeps the list complete. */
 const OPTION_NAMES: Record<keyof JobOptions, true> = {
   name: true,
-  title: true,
-  order: true,
   queue: true,
   args: true,
   queueKey: true,
@@ -24,6 +22,8 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   maxExecutionTimeSeconds: true,
   isolation: true,
   instance: true,
+  title: true,
+  order: true,
 };
 
 /** Notes the options on the class. */

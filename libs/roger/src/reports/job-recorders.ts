@@ -99,7 +99,14 @@ export class JobRecorders {
       type: 'DeliveredTooOften',
       message: 'it was delivered too often without an end, so the broker has buried it',
     };
-    this.ended({ job, address: { partition, queue }, run: undefined, at: Date.now(), outcome: 'buried', reason });
+    this.ended({
+      job,
+      address: { partition, queue },
+      run: undefined,
+      at: Date.now(),
+      outcome: 'buried',
+      reason,
+    });
   }
 
   /** @internal */

@@ -112,7 +112,12 @@ export class Attempts {
     const { ladder } = run;
     const broker = brokerLimit(limits, run.heldMs);
     const own = ownLimit(registered.definition, limits);
-    this.record(context.job, run, registered, Math.min(own?.afterMs ?? Infinity, broker?.afterMs ?? Infinity));
+    this.record(
+      context.job,
+      run,
+      registered,
+      Math.min(own?.afterMs ?? Infinity, broker?.afterMs ?? Infinity),
+    );
     let result: unknown;
     let graceMs = limits.abortGraceMs;
     if (registered.invokeApart === undefined) {
