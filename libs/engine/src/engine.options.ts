@@ -168,5 +168,7 @@ function isRecord(value: unknown): value is object {
 /** For a message; what is not plain is named by its kind. A database's options may hold a password, and are not shown. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 80));
-  return typeof value === 'object' || typeof value === 'function' ? `a ${typeof value}` : String(value);
+  return typeof value === 'number' || typeof value === 'boolean'
+    ? String(value)
+    : `a value of type ${typeof value}`;
 }

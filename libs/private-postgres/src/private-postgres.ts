@@ -4,7 +4,7 @@ import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { createServer, Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -137,7 +137,7 @@ export class PrivatePostgres {
     this.server = server;
     this.watch(server.pid);
     const deadline = Date.now() + START_TIMEOUT_MS;
-    while (!(await this.serves())) {
+    while (!(await serves(this.port))) {
       if (this.server !== server || Date.now() > deadline) {
         throw new Error(
           `The private PostgreSQL did not come up. Its last log lines:\n${this.lastLogLines()}`,
@@ -162,8 +162,12 @@ export class PrivatePostgres {
   async stop(): Promise<void> {
     await this.kill();
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
-    if (this.watchdog.exitCode !== null || this.watchdog.signalCode !== null) return;
-    this.watchdog.stdin?.end();
+    const { watchdog } = this;
+    if (watchdog.pid === undefined || watchdog.exitCode !== null || watchdog.signalCode !== null) return;
+    watchdog.ref();
+    const exited = new Promise((resolve) => watchdog.once('exit', resolve));
+    watchdog.stdin?.end();
+    await exited;
   }
 
   private get logFile(): string {
@@ -174,17 +178,35 @@ export class PrivatePostgres {
     this.watchdog.stdin?.write(`${pid ?? ''}\n`);
   }
 
-  private async serves(): Promise<boolean> {
-    const ready = join(this.programs, 'pg_isready');
-    return promisify(execFile)(ready, ['-h', '127.0.0.1', '-p', String(this.port), '-q']).then(
-      () => true,
-      () => false,
-    );
-  }
-
   private lastLogLines(): string {
     return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-LOG_LINES_IN_ERRORS).join('\n');
   }
+}
+
+/** Version 3 of the protocol, and who we are. */
+const GREETING = Buffer.from(`\0\x03\0\0user\0${USER}\0database\0postgres\0\0`, 'latin1');
+/** First byte of the message by which a server lets us in; while it starts or recovers it sends an error. */
+const WELCOME = 'R'.charCodeAt(0);
+const ANSWER_TIMEOUT_MS = 1_000;
+
+/** Whether the server lets a client in. */
+function serves(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    const answer = (isServing: boolean): void => {
+      socket.destroy();
+      resolve(isServing);
+    };
+    socket.setTimeout(ANSWER_TIMEOUT_MS, () => answer(false));
+    socket.once('error', () => answer(false));
+    socket.once('close', () => answer(false));
+    socket.once('connect', () => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(GREETING.length + 4);
+      socket.write(Buffer.concat([length, GREETING]));
+    });
+    socket.once('data', (data) => answer(data[0] === WELCOME));
+  });
 }
 
 /** Whom the folder belongs to from here on; undefined: who calls. */

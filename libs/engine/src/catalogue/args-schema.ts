@@ -42,7 +42,7 @@ export function checkOfSchema(schema: unknown, name: string): ArgsCheck {
   }
   if ('$async' in validate) throw new InvalidArgumentError('schema', '$async is not supported');
   return (args) => {
-    if (validate(args) === true) return;
+    if (validate(args)) return;
     throw new InvalidJobArgsError(name, (validate.errors ?? []).map(problemOf));
   };
 }

@@ -18,17 +18,17 @@ export class DefinitionStore {
           .insertInto('roger_definitions')
           .values(row)
           .onConflict((conflict) =>
-            conflict.column('name').doUpdateSet(({ ref }) => ({
-              source: ref('excluded.source'),
-              title: ref('excluded.title'),
-              sort_order: ref('excluded.sort_order'),
-              handler: ref('excluded.handler'),
-              queue: ref('excluded.queue'),
-              max_execution_time_seconds: ref('excluded.max_execution_time_seconds'),
-              retries: ref('excluded.retries'),
-              priority: ref('excluded.priority'),
-              args_schema: ref('excluded.args_schema'),
-              updated_at: ref('excluded.updated_at'),
+            conflict.column('name').doUpdateSet((eb) => ({
+              source: eb.ref('excluded.source'),
+              title: eb.ref('excluded.title'),
+              sort_order: eb.ref('excluded.sort_order'),
+              handler: eb.ref('excluded.handler'),
+              queue: eb.ref('excluded.queue'),
+              max_execution_time_seconds: eb.ref('excluded.max_execution_time_seconds'),
+              retries: eb.ref('excluded.retries'),
+              priority: eb.ref('excluded.priority'),
+              args_schema: eb.ref('excluded.args_schema'),
+              updated_at: eb.ref('excluded.updated_at'),
             })),
           )
           .execute();
@@ -89,9 +89,7 @@ export class DefinitionStore {
     let query = this.select();
     if (isActive !== undefined) query = query.where('is_active', '=', isActive ? 1 : 0);
     if (place !== undefined) {
-      query = query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('sort_order', 'name'), '>', tuple(place.at, place.id)),
-      );
+      query = query.where((eb) => eb(eb.refTuple('sort_order', 'name'), '>', eb.tuple(place.at, place.id)));
     }
     return query.limit(limit).execute();
   }

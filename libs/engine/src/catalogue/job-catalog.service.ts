@@ -1,6 +1,6 @@
 // The jobs there are: those of code and those made at run time, switched on and off for the whole cluster.
-import type { EnqueueOptions, EnqueueResult, JobArgs, JobClass } from 'nestjs-roger';
-import { ClusterService, InvalidArgumentError, JobDefinitions, JobQueue } from 'nestjs-roger';
+import type { ClusterService, EnqueueOptions, EnqueueResult, JobDefinitions, JobQueue } from 'nestjs-roger';
+import { InvalidArgumentError } from 'nestjs-roger';
 import type { Page, PageOptions } from '../history/page';
 import { limitOf, pageOf, placeOf } from '../history/page';
 import type { JsonSchema } from './args-schema';
@@ -188,10 +188,10 @@ export class JobCatalog {
     const definition = definitions.named(runtime?.row.handler ?? name);
     if (definition === undefined) throw unknown(name, ' whose class is a provider of this app');
     const { jobClass } = definition;
-    if (runtime === undefined) return jobs.enqueue(jobClass, args as JobArgs<JobClass>, options);
+    if (runtime === undefined) return jobs.enqueue(jobClass, args, options);
     runtime.check(args);
     const { queue = runtime.row.queue ?? undefined } = options;
-    const job = jobs.create(jobClass, args as JobArgs<JobClass>, {
+    const job = jobs.create(jobClass, args, {
       ...options,
       ...(queue === undefined ? {} : { queue }),
     });

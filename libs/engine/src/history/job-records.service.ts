@@ -107,9 +107,7 @@ export class JobRecords {
     const place = placeOf(options);
     let query = filtered(this.select(), filter);
     if (place !== undefined) {
-      query = query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('queued_at', 'job_id'), '<', tuple(place.at, place.id)),
-      );
+      query = query.where((eb) => eb(eb.refTuple('queued_at', 'job_id'), '<', eb.tuple(place.at, place.id)));
     }
     const rows = await query
       .orderBy('queued_at', 'desc')
@@ -158,10 +156,13 @@ export class JobRecords {
       .where('state', '=', 'queued')
       .where('partition', '=', partition)
       .where('queue', '=', queue)
-      .where(({ eb, and, or, refTuple, tuple }) =>
-        or([
+      .where((eb) =>
+        eb.or([
           eb('priority', '>', priority),
-          and([eb('priority', '=', priority), eb(refTuple('queued_at', 'job_id'), '<', tuple(queuedAt, id))]),
+          eb.and([
+            eb('priority', '=', priority),
+            eb(eb.refTuple('queued_at', 'job_id'), '<', eb.tuple(queuedAt, id)),
+          ]),
         ]),
       )
       .executeTakeFirstOrThrow();

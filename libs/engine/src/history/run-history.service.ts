@@ -115,7 +115,7 @@ export class RunHistory {
   /** A run by its id. */
   async get(id: string): Promise<JobRun | undefined> {
     const row = await this.select().where('run.id', '=', id).executeTakeFirst();
-    return row === undefined ? undefined : runOf(row as RunRowWithArgs);
+    return row === undefined ? undefined : runOf(row);
   }
 
   find(filter: RunFilter = {}, options: PageOptions = {}): Promise<Page<JobRun>> {
@@ -180,10 +180,10 @@ export class RunHistory {
   private async page(narrow: (query: RunQuery) => RunQuery, options: PageOptions): Promise<Page<JobRun>> {
     const limit = limitOf(options);
     const place = placeOf(options);
-    let query = narrow(this.select() as unknown as RunQuery);
+    let query = narrow(this.select());
     if (place !== undefined) {
-      query = query.where(({ eb, refTuple, tuple }) =>
-        eb(refTuple('run.started_at', 'run.id'), '<', tuple(place.at, place.id)),
+      query = query.where((eb) =>
+        eb(eb.refTuple('run.started_at', 'run.id'), '<', eb.tuple(place.at, place.id)),
       );
     }
     const rows = await query

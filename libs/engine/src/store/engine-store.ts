@@ -52,7 +52,7 @@ export class EngineStore implements BatchStore {
       ...MIGRATION_TABLES,
     });
     const { error } = await migrator.migrateToLatest();
-    if (error !== undefined) throw error;
+    if (error !== undefined) throw error instanceof Error ? error : new Error(JSON.stringify(error));
   }
 
   /** Those that have been carried out, by this version or a newer one. */

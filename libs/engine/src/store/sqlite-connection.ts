@@ -26,8 +26,8 @@ interface Answer {
 }
 
 interface Waiting {
-  resolve(answer: Answer): void;
-  reject(error: Error): void;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
 }
 
 export class SqliteConnection implements DatabaseConnection {

@@ -185,7 +185,7 @@ export class HistoryWriter implements JobRecorder {
       clearTimeout(this.timer);
       this.timer = undefined;
       this.flushing ??= this.write();
-      await Promise.race([this.flushing, pause(Math.max(0, deadline - performance.now()))]);
+      await endOf(this.flushing, deadline - performance.now());
       if (this.trouble !== undefined) await pause(Math.min(AGAIN_MIN_MS, deadline - performance.now()));
     }
     return this.isIdle;
@@ -225,10 +225,9 @@ export class HistoryWriter implements JobRecorder {
   private async write(): Promise<void> {
     // A turn later, so that what flushes is not what recorded.
     await Promise.resolve();
-    let isWell = true;
-    do isWell = await this.writeBatch();
-    while (isWell && this.buffer.rowCount >= BATCH_ROWS);
-    if (isWell) isWell = await this.writePurges();
+    let isWell = await this.writeBatch();
+    while (isWell && this.buffer.rowCount >= BATCH_ROWS) isWell = await this.writeBatch();
+    isWell &&= await this.writePurges();
     this.flushing = undefined;
     this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
     if (!isWell) this.flushSoon(this.againMs);
@@ -328,6 +327,14 @@ function* halvesOf({ jobs, runs, counts }: Batch): Generator<Batch> {
 
 function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ');
+}
+
+/** Or of the time. */
+async function endOf(work: Promise<void>, withinMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeIsOver = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(0, withinMs))));
+  await Promise.race([work, timeIsOver]);
+  clearTimeout(timer);
 }
 
 function pause(ms: number): Promise<void> {
