@@ -124,7 +124,7 @@ test('while the database is away rows are kept up to the bound, then the oldest 
   expect(lines).toEqual([
     "The job history can't be written, and is kept in memory: connection refused",
     expect.stringContaining('its oldest rows are dropped until it can; the jobs go on'),
-    'The job history is written again; 900 rows are missing',
+    'The job history is written again; 900 updates of rows are missing',
   ]);
   expect(writer.status).toEqual({ buffered: 0, dropped: 900, trouble: undefined });
 });
@@ -166,7 +166,7 @@ test('what could not be written at the end is told of', async () => {
   expect(await bench.writer.flush(10)).toBe(false);
   bench.writer.close();
   expect(bench.lines.at(-1)).toBe(
-    'The job history of this process has gaps: 0 rows were dropped, and 2 were not written when it ended',
+    'The job history of this process has gaps: 0 updates of rows were dropped, and 2 were not written when it ended',
   );
 });
 

@@ -58,7 +58,7 @@ interface NumberedBatch {
 export interface WriterStatus {
   /** Rows that wait to be written. */
   readonly buffered: number;
-  /** Rows that were dropped since the start, because the database was away for too long or refused them. */
+  /** Updates of rows that were dropped since the start, because the database was away for too long or refused them. */
   readonly dropped: number;
   /** Why nothing can be written at the moment; undefined while it can. */
   readonly trouble: Error | undefined;
@@ -199,7 +199,7 @@ export class HistoryWriter implements JobRecorder {
     const { buffered, dropped } = this.status;
     if (buffered === 0 && dropped === 0) return;
     this.parts.log.warn(
-      `The job history of this process has gaps: ${dropped} rows were dropped, and ${buffered} were not written when it ended`,
+      `The job history of this process has gaps: ${dropped} updates of rows were dropped, and ${buffered} were not written when it ended`,
     );
   }
 
@@ -303,7 +303,8 @@ export class HistoryWriter implements JobRecorder {
 
   private worked(): void {
     if (this.trouble === undefined && this.droppedNow === 0) return;
-    const gap = this.droppedNow === 0 ? 'nothing is missing' : `${this.droppedNow} rows are missing`;
+    const gap =
+      this.droppedNow === 0 ? 'nothing is missing' : `${this.droppedNow} updates of rows are missing`;
     if (this.trouble !== undefined || this.buffer.rowCount < BATCH_ROWS) {
       this.parts.log.log(`The job history is written again; ${gap}`);
       this.droppedBefore += this.droppedNow;
