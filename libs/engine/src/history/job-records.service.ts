@@ -1,5 +1,6 @@
 // The jobs, as they were recorded: what state each is in.
 import type { Selectable, SelectQueryBuilder } from 'kysely';
+import { sql } from 'kysely';
 import { InvalidArgumentError } from 'nestjs-roger';
 import type { JobState } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
@@ -154,6 +155,7 @@ export class JobRecords {
       .clearSelect()
       .select(({ fn }) => fn.countAll<number | string>().as('count'))
       .where('state', '=', 'queued')
+      .where('state', '<>', sql.lit('done'))
       .where('partition', '=', partition)
       .where('queue', '=', queue)
       .where((eb) =>
@@ -180,7 +182,12 @@ type JobQuery = SelectQueryBuilder<Tables, 'roger_jobs', object>;
 function filtered(given: JobQuery, filter: JobFilter): JobQuery {
   let query = given;
   const { state, name, partition, queue, queueKey, executionKey, from, to } = filter;
-  if (state !== undefined) query = query.where('state', 'in', statesOf(state));
+  if (state !== undefined) {
+    const states = statesOf(state);
+    query = query.where('state', 'in', states);
+    // Said twice, so that the index of what is not done can be used.
+    if (!states.includes('done')) query = query.where('state', '<>', sql.lit('done'));
+  }
   if (name !== undefined) query = query.where('name', '=', name);
   if (partition !== undefined) query = query.where('partition', '=', partition);
   if (queue !== undefined) query = query.where('queue', '=', queue);

@@ -1,5 +1,6 @@
 // The runs of jobs, as they were recorded.
 import type { Selectable, SelectQueryBuilder } from 'kysely';
+import { sql } from 'kysely';
 import { InvalidArgumentError } from 'nestjs-roger';
 import type { EngineStore } from '../store/engine-store';
 import type { RunsTable, Tables } from '../store/schema';
@@ -224,7 +225,7 @@ function withResult(query: RunQuery, results: readonly RunResult[]): RunQuery {
   }
   const found = query.where('run.result', 'in', results);
   // Said twice, so that the index of what is not done can be used.
-  return results.includes('done') ? found : found.where('run.result', '<>', 'done');
+  return results.includes('done') ? found : found.where('run.result', '<>', sql.lit('done'));
 }
 
 /** @throws InvalidArgumentError */

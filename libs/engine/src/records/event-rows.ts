@@ -18,25 +18,20 @@ export class EventClock {
   }
 }
 
-type JobChange = Omit<JobRow, keyof JobFacts | 'seq_phase' | 'seq_at' | 'seq_run'>;
-
-const UNTOUCHED = {
-  run_id: null,
-  node: null,
-  started_at: null,
-  ended_at: null,
-  reason_type: null,
-  reason_message: null,
-};
+// Written out, not spread: these are made several times for each job.
 
 export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job): JobRow {
-  const isDelayed = runAt !== undefined && runAt > queuedAt;
   return {
-    ...facts,
-    ...UNTOUCHED,
-    state: isDelayed ? 'delayed' : 'queued',
+    facts,
+    state: runAt !== undefined && runAt > queuedAt ? 'delayed' : 'queued',
     attempt: storedAttempt(attempt),
     due_at: runAt ?? null,
+    run_id: null,
+    node: null,
+    started_at: null,
+    ended_at: null,
+    reason_type: null,
+    reason_message: null,
     seq_phase: phaseOf(attempt, false),
     // Whatever else is told of the attempt comes after it, however late the confirm is.
     seq_at: 0,
@@ -46,14 +41,16 @@ export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job):
 
 export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecord, seqAt: number): JobRow {
   return {
-    ...facts,
-    ...UNTOUCHED,
+    facts,
     state: 'running',
     attempt: storedAttempt(job.attempt),
     due_at: job.runAt ?? null,
     run_id: id,
     node,
     started_at: startedAt,
+    ended_at: null,
+    reason_type: null,
+    reason_message: null,
     seq_phase: phaseOf(job.attempt, false),
     seq_at: seqAt,
     seq_run: id,
@@ -62,12 +59,12 @@ export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecor
 
 /** @param node that tells of it */
 export function endedJob(facts: JobFacts, job: Job, end: JobEnd, node: string, seqAt: number): JobRow {
-  const { run, at, again } = end;
+  const { run, at, again, reason } = end;
   const state = stateAfter(end);
   const isFinal = state !== 'queued' && state !== 'waiting';
   const attempt = again?.attempt ?? job.attempt;
-  const isNextAttempt = attempt !== job.attempt;
-  const change: JobChange = {
+  return {
+    facts,
     state,
     attempt: storedAttempt(attempt),
     due_at: again?.at ?? job.runAt ?? null,
@@ -75,27 +72,19 @@ export function endedJob(facts: JobFacts, job: Job, end: JobEnd, node: string, s
     node: run?.node ?? node,
     started_at: run?.startedAt ?? null,
     ended_at: isFinal ? at : null,
-    ...reasonOf(end.reason),
-  };
-  return {
-    ...facts,
-    ...change,
+    reason_type: typeOf(reason),
+    reason_message: messageOf(reason),
     seq_phase: phaseOf(attempt, isFinal),
     // The next attempt's begin comes after this, by whatever clock.
-    seq_at: isNextAttempt ? 0 : seqAt,
+    seq_at: attempt === job.attempt ? seqAt : 0,
     seq_run: run?.id ?? node,
   };
 }
 
 export function begunRun(facts: JobFacts, run: RunRecord, isLimited: boolean): RunRow {
-  const { partition, job_id, queued_at, name, queue } = facts;
   return {
     id: run.id,
-    partition,
-    job_id,
-    queued_at,
-    name,
-    queue,
+    facts,
     attempt: storedAttempt(run.job.attempt),
     node: run.node,
     pid: process.pid,
@@ -116,14 +105,23 @@ export function begunRun(facts: JobFacts, run: RunRecord, isLimited: boolean): R
 
 /** @param value what `perform` returned, as JSON */
 export function endedRun(facts: JobFacts, run: RunRecord, end: JobEnd, value: string | null): RunRow {
-  const { stack } = end.reason ?? {};
+  const { reason } = end;
   return {
-    ...begunRun(facts, run, false),
+    id: run.id,
+    facts,
+    attempt: storedAttempt(run.job.attempt),
+    node: run.node,
+    pid: process.pid,
+    isolation: run.isolation,
+    fence: run.fence ?? null,
+    started_at: run.startedAt,
+    time_limit_at: wholeOf(run.timeLimitAt),
     ended_at: end.at,
     result: resultOf(end),
     after: afterOf(end),
-    ...reasonOf(end.reason),
-    reason_stack: stack === undefined ? null : plainText(stack, MAX_STACK_LENGTH),
+    reason_type: typeOf(reason),
+    reason_message: messageOf(reason),
+    reason_stack: reason?.stack === undefined ? null : plainText(reason.stack, MAX_STACK_LENGTH),
     value,
     seq: RUN_ENDED,
   };
@@ -177,12 +175,12 @@ function stateAfter({ outcome }: JobEnd): JobState {
   }
 }
 
-function reasonOf(reason: EndReason | undefined): Pick<JobRow, 'reason_type' | 'reason_message'> {
-  if (reason === undefined) return { reason_type: null, reason_message: null };
-  return {
-    reason_type: plainText(reason.type, MAX_TYPE_LENGTH),
-    reason_message: plainText(reason.message, MAX_MESSAGE_LENGTH),
-  };
+function typeOf(reason: EndReason | undefined): string | null {
+  return reason === undefined ? null : plainText(reason.type, MAX_TYPE_LENGTH);
+}
+
+function messageOf(reason: EndReason | undefined): string | null {
+  return reason === undefined ? null : plainText(reason.message, MAX_MESSAGE_LENGTH);
 }
 
 function wholeOf(time: number | undefined): number | null {

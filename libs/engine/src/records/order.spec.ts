@@ -68,7 +68,7 @@ function settled(rows: readonly JobRow[]): JobRow | undefined {
 }
 
 /** What two events have in common that stand at one place in the order: no two of one run, of two kinds, do. */
-function orderOf({ queued_at, seq_phase, seq_at, seq_run }: JobRow): string {
+function orderOf({ facts: { queued_at }, seq_phase, seq_at, seq_run }: JobRow): string {
   return JSON.stringify([queued_at, seq_phase, seq_at, seq_run]);
 }
 
@@ -95,10 +95,10 @@ test('what is over stays over within one life, and a later life counts more', ()
   fc.assert(
     fc.property(history, (rows) => {
       const held = settled(rows);
-      const lastLife = Math.max(...rows.map(({ queued_at }) => queued_at));
-      expect(held?.queued_at).toBe(lastLife);
+      const lastLife = Math.max(...rows.map((row) => row.facts.queued_at));
+      expect(held?.facts.queued_at).toBe(lastLife);
       const isFinal = ({ state }: JobRow): boolean => (FINAL_STATES as readonly string[]).includes(state);
-      const hasEnded = rows.some((row) => row.queued_at === lastLife && isFinal(row));
+      const hasEnded = rows.some((row) => row.facts.queued_at === lastLife && isFinal(row));
       expect(held !== undefined && isFinal(held)).toBe(hasEnded);
     }),
   );
@@ -109,7 +109,9 @@ test('before the end the highest attempt counts', () => {
     fc.property(history, (rows) => {
       const held = settled(rows);
       if (held?.ended_at !== null) return;
-      const attempts = rows.filter((row) => row.queued_at === held.queued_at).map(({ attempt }) => attempt);
+      const attempts = rows
+        .filter((row) => row.facts.queued_at === held.facts.queued_at)
+        .map(({ attempt }) => attempt);
       expect(held.attempt).toBe(Math.max(...attempts));
     }),
   );

@@ -69,7 +69,9 @@ export interface JobFacts {
   readonly args_hash: string | null;
 }
 
-export interface JobRow extends JobFacts {
+/** A row of a job; the facts are shared by all rows of its life. */
+export interface JobRow {
+  readonly facts: JobFacts;
   readonly state: JobState;
   readonly attempt: number;
   readonly due_at: number | null;
@@ -88,11 +90,8 @@ export interface JobRow extends JobFacts {
 
 export interface RunRow {
   readonly id: string;
-  readonly partition: string;
-  readonly job_id: string;
-  readonly queued_at: number;
-  readonly name: string;
-  readonly queue: string;
+  /** Of its job. */
+  readonly facts: JobFacts;
   readonly attempt: number;
   readonly node: string;
   readonly pid: number;
@@ -132,7 +131,7 @@ export function phaseOf(attempt: number, isFinal: boolean): number {
   return storedAttempt(attempt) + (isFinal ? FINAL_PHASE : 0);
 }
 
-type Order = Pick<JobRow, 'queued_at' | 'seq_phase' | 'seq_at' | 'seq_run'>;
+type Order = Pick<JobRow, 'facts' | 'seq_phase' | 'seq_at' | 'seq_run'>;
 
 /**
  * Whether the row holds over another of the same job. A total order, so that events may come in any order, from any
@@ -140,7 +139,9 @@ type Order = Pick<JobRow, 'queued_at' | 'seq_phase' | 'seq_at' | 'seq_run'>;
  * (by the clocks of nodes; an enqueueing, which has no time of its own there, comes first).
  */
 export function holdsOver(row: Order, other: Order): boolean {
-  if (row.queued_at !== other.queued_at) return row.queued_at > other.queued_at;
+  const life = row.facts.queued_at;
+  const otherLife = other.facts.queued_at;
+  if (life !== otherLife) return life > otherLife;
   if (row.seq_phase !== other.seq_phase) return row.seq_phase > other.seq_phase;
   if (row.seq_at !== other.seq_at) return row.seq_at > other.seq_at;
   return row.seq_run > other.seq_run;

@@ -1,164 +1,163 @@
-// The statements that write a batch: one per table, its rows as one JSON text, whichever row holds by the order of events.
-import type { RawBuilder } from 'kysely';
-import { sql } from 'kysely';
+// The statements that write a batch: one per table for all its rows, whichever row holds by the order of events.
+// Measured with 1000 rows at a time (µs per row): SQLite 24 by json_each, 6 by one prepared statement for each row;
+// PostgreSQL 40 by json_to_recordset with the columns' names and its nulls, 25 with short names and without.
 import type { JobRow, RunRow } from '../records/rows';
-import type { Counted } from '../writer/record-buffer';
-import type { Dialect } from './migrations';
+import type { Counted } from '../writer/hourly-counts';
 
-type ColumnType = 'text' | 'bigint' | 'integer';
-type Columns<Row> = Readonly<Record<keyof Row & string, ColumnType>>;
+/** Values that become JSON. */
+type Value = string | number | null;
 
-const JOB_COLUMNS: Columns<JobRow> = {
-  partition: 'text',
-  job_id: 'text',
-  queued_at: 'bigint',
-  name: 'text',
-  queue: 'text',
-  priority: 'integer',
-  queue_key: 'text',
-  execution_key: 'text',
-  args: 'text',
-  args_hash: 'text',
-  state: 'text',
-  attempt: 'integer',
-  due_at: 'bigint',
-  run_id: 'text',
-  node: 'text',
-  started_at: 'bigint',
-  ended_at: 'bigint',
-  reason_type: 'text',
-  reason_message: 'text',
-  seq_phase: 'bigint',
-  seq_at: 'bigint',
-  seq_run: 'text',
-};
+/** A column: its type, and how it is read from what is written. */
+type Column<Row> = readonly [name: string, type: 'text' | 'bigint' | 'integer', read: (row: Row) => Value];
 
-const RUN_COLUMNS: Columns<RunRow> = {
-  id: 'text',
-  partition: 'text',
-  job_id: 'text',
-  queued_at: 'bigint',
-  name: 'text',
-  queue: 'text',
-  attempt: 'integer',
-  node: 'text',
-  pid: 'integer',
-  isolation: 'text',
-  fence: 'bigint',
-  started_at: 'bigint',
-  time_limit_at: 'bigint',
-  ended_at: 'bigint',
-  result: 'text',
-  after: 'text',
-  reason_type: 'text',
-  reason_message: 'text',
-  reason_stack: 'text',
-  value: 'text',
-  seq: 'integer',
-};
-
-export interface CountRow extends Counted {
-  readonly count: number;
-}
-
-const COUNT_COLUMNS: Columns<CountRow> = {
-  hour: 'integer',
-  name: 'text',
-  measure: 'text',
-  bucket: 'integer',
-  count: 'bigint',
-};
-
-interface Upsert {
-  readonly table: string;
-  readonly columns: Readonly<Record<string, ColumnType>>;
-  readonly key: readonly string[];
-  /** What becomes of a row that is there; `old` and `excluded` are the two. */
+interface Table<Row> {
+  readonly name: string;
+  readonly columns: readonly Column<Row>[];
+  /** The first so many columns are its key. */
+  readonly keys: number;
+  /** What becomes of a row that is there. */
   readonly change: string;
-}
-
-function replaceAll(columns: Readonly<Record<string, ColumnType>>, key: readonly string[]): string {
-  return Object.keys(columns)
-    .filter((column) => !key.includes(column))
-    .map((column) => `${quoted(column)} = excluded.${quoted(column)}`)
-    .join(', ');
 }
 
 const ORDER = ['queued_at', 'seq_phase', 'seq_at', 'seq_run'];
 const tuple = (of: string): string => `(${ORDER.map((column) => `${of}.${column}`).join(', ')})`;
 
-const JOB_KEY = ['partition', 'job_id'];
-const UPSERTS = {
-  jobs: {
-    table: 'roger_jobs',
-    columns: JOB_COLUMNS,
-    key: JOB_KEY,
-    change: `${replaceAll(JOB_COLUMNS, JOB_KEY)} where ${tuple('excluded')} > ${tuple('roger_jobs')}`,
-  },
-  runs: {
-    table: 'roger_runs',
-    columns: RUN_COLUMNS,
-    key: ['id'],
-    change: `${replaceAll(RUN_COLUMNS, ['id'])} where excluded.seq > roger_runs.seq`,
-  },
-  counts: {
-    table: 'roger_counts',
-    columns: COUNT_COLUMNS,
-    key: ['hour', 'name', 'measure', 'bucket'],
-    change: 'count = roger_counts.count + excluded.count',
-  },
-} satisfies Record<string, Upsert>;
+const JOB_COLUMNS: readonly Column<JobRow>[] = [
+  ['partition', 'text', ({ facts }) => facts.partition],
+  ['job_id', 'text', ({ facts }) => facts.job_id],
+  ['queued_at', 'bigint', ({ facts }) => facts.queued_at],
+  ['name', 'text', ({ facts }) => facts.name],
+  ['queue', 'text', ({ facts }) => facts.queue],
+  ['priority', 'integer', ({ facts }) => facts.priority],
+  ['queue_key', 'text', ({ facts }) => facts.queue_key],
+  ['execution_key', 'text', ({ facts }) => facts.execution_key],
+  ['args', 'text', ({ facts }) => facts.args],
+  ['args_hash', 'text', ({ facts }) => facts.args_hash],
+  ['state', 'text', ({ state }) => state],
+  ['attempt', 'integer', ({ attempt }) => attempt],
+  ['due_at', 'bigint', (row) => row.due_at],
+  ['run_id', 'text', (row) => row.run_id],
+  ['node', 'text', ({ node }) => node],
+  ['started_at', 'bigint', (row) => row.started_at],
+  ['ended_at', 'bigint', (row) => row.ended_at],
+  ['reason_type', 'text', (row) => row.reason_type],
+  ['reason_message', 'text', (row) => row.reason_message],
+  ['seq_phase', 'bigint', (row) => row.seq_phase],
+  ['seq_at', 'bigint', (row) => row.seq_at],
+  ['seq_run', 'text', (row) => row.seq_run],
+];
 
-/** The statement for these rows. */
-export function upsert(
-  what: keyof typeof UPSERTS,
-  rows: readonly (JobRow | RunRow | CountRow)[],
-  dialect: Dialect,
-): RawBuilder<unknown> {
-  return sql`${sql.raw(HEADS[dialect][what])}${JSON.stringify(rows)}${sql.raw(TAILS[dialect][what])}`;
+const RUN_COLUMNS: readonly Column<RunRow>[] = [
+  ['id', 'text', ({ id }) => id],
+  ['partition', 'text', ({ facts }) => facts.partition],
+  ['job_id', 'text', ({ facts }) => facts.job_id],
+  ['queued_at', 'bigint', ({ facts }) => facts.queued_at],
+  ['name', 'text', ({ facts }) => facts.name],
+  ['queue', 'text', ({ facts }) => facts.queue],
+  ['attempt', 'integer', ({ attempt }) => attempt],
+  ['node', 'text', ({ node }) => node],
+  ['pid', 'integer', ({ pid }) => pid],
+  ['isolation', 'text', ({ isolation }) => isolation],
+  ['fence', 'bigint', ({ fence }) => fence],
+  ['started_at', 'bigint', (row) => row.started_at],
+  ['time_limit_at', 'bigint', (row) => row.time_limit_at],
+  ['ended_at', 'bigint', (row) => row.ended_at],
+  ['result', 'text', ({ result }) => result],
+  ['after', 'text', ({ after }) => after],
+  ['reason_type', 'text', (row) => row.reason_type],
+  ['reason_message', 'text', (row) => row.reason_message],
+  ['reason_stack', 'text', (row) => row.reason_stack],
+  ['value', 'text', ({ value }) => value],
+  ['seq', 'integer', ({ seq }) => seq],
+];
+
+const COUNT_COLUMNS: readonly Column<Counted>[] = [
+  ['hour', 'integer', ({ hour }) => hour],
+  ['name', 'text', ({ name }) => name],
+  ['measure', 'text', ({ measure }) => measure],
+  ['bucket', 'integer', ({ bucket }) => bucket],
+  ['count', 'bigint', ({ count }) => count],
+];
+
+export const JOBS: Table<JobRow> = {
+  name: 'roger_jobs',
+  columns: JOB_COLUMNS,
+  keys: 2,
+  change: `${replaceAll(JOB_COLUMNS, 2)} where ${tuple('excluded')} > ${tuple('roger_jobs')}`,
+};
+
+export const RUNS: Table<RunRow> = {
+  name: 'roger_runs',
+  columns: RUN_COLUMNS,
+  keys: 1,
+  change: `${replaceAll(RUN_COLUMNS, 1)} where excluded.seq > roger_runs.seq`,
+};
+
+export const COUNTS: Table<Counted> = {
+  name: 'roger_counts',
+  columns: COUNT_COLUMNS,
+  keys: 4,
+  change: 'count = roger_counts.count + excluded.count',
+};
+
+/** For one row, its values as parameters. */
+export function sqliteUpsert<Row>({ name, columns, keys, change }: Table<Row>): string {
+  return `${insertInto(name, columns)} values (${columns.map(() => '?').join(', ')}) ${onConflict(columns, keys, change)}`;
 }
 
-type Texts = Readonly<Record<Dialect, Readonly<Record<keyof typeof UPSERTS, string>>>>;
-
-const HEADS: Texts = { sqlite: eachUpsert(sqliteHead), postgres: eachUpsert(postgresHead) };
-const TAILS: Texts = { sqlite: eachUpsert(sqliteTail), postgres: eachUpsert(postgresTail) };
-
-function eachUpsert(text: (upsert: Upsert) => string): Record<keyof typeof UPSERTS, string> {
-  return { jobs: text(UPSERTS.jobs), runs: text(UPSERTS.runs), counts: text(UPSERTS.counts) };
+/** The rows for it: JSON of their values. */
+export function sqliteRows<Row>({ columns }: Table<Row>, rows: readonly Row[]): string {
+  return JSON.stringify(rows.map((row) => columns.map(([, , read]) => read(row))));
 }
 
-function insertInto({ table, columns }: Upsert): string {
-  return `insert into ${table} (${Object.keys(columns).map(quoted).join(', ')}) `;
-}
-
-function onConflict({ key, change }: Upsert): string {
-  return `on conflict (${key.map(quoted).join(', ')}) do update set ${change}`;
-}
-
-function sqliteHead(upsert: Upsert): string {
-  const values = Object.keys(upsert.columns).map((column) => `value ->> '$.${column}'`);
-  return `${insertInto(upsert)} select ${values.join(', ')} from json_each(`;
-}
-
-function sqliteTail(upsert: Upsert): string {
-  // Without a condition SQLite reads `on` as that of a join.
-  return `) where true ${onConflict(upsert)}`;
-}
-
-function postgresHead(upsert: Upsert): string {
-  const columns = Object.keys(upsert.columns).map(quoted).join(', ');
-  return `${insertInto(upsert)} select ${columns} from json_to_recordset(`;
-}
-
-function postgresTail(upsert: Upsert): string {
-  const types = Object.entries(upsert.columns).map(([column, type]) => `${quoted(column)} ${type}`);
+/** For all rows, which are its one parameter. */
+export function postgresUpsert<Row>({ name, columns, keys, change }: Table<Row>): string {
+  const types = columns.map(([, type], index) => `${short(index)} ${type}`);
+  const values = columns.map((_, index) => short(index));
   // Two nodes that lock the same rows in another order would wait for each other.
-  const order = upsert.key.map((column) => `rows.${quoted(column)} collate "C"`);
-  const sorted =
-    upsert.table === 'roger_counts' ? upsert.key.map((column) => `rows.${quoted(column)}`) : order;
-  return `::json) as rows (${types.join(', ')}) order by ${sorted.join(', ')} ${onConflict(upsert)}`;
+  const order = columns
+    .slice(0, keys)
+    .map(([, type], index) => `${short(index)}${type === 'text' ? ' collate "C"' : ''}`);
+  return (
+    `${insertInto(name, columns)} select ${values.join(', ')} from json_to_recordset($1::json) ` +
+    `as given (${types.join(', ')}) order by ${order.join(', ')} ${onConflict(columns, keys, change)}`
+  );
 }
 
-function quoted(column: string): string {
-  return `"${column}"`;
+/** The rows for it: JSON of what is not null, by short names. */
+export function postgresRows<Row>({ columns }: Table<Row>, rows: readonly Row[]): string {
+  return JSON.stringify(
+    rows.map((row) => {
+      const record: Record<string, Value> = {};
+      for (const [index, [, , read]] of columns.entries()) {
+        const value = read(row);
+        if (value !== null) record[short(index)] = value;
+      }
+      return record;
+    }),
+  );
+}
+
+const SHORT = Array.from({ length: Math.max(JOB_COLUMNS.length, RUN_COLUMNS.length) }, (_, index) =>
+  index < 26 ? String.fromCharCode(97 + index) : `z${index}`,
+);
+
+function short(index: number): string {
+  return SHORT[index] ?? '';
+}
+
+function replaceAll<Row>(columns: readonly Column<Row>[], keys: number): string {
+  return columns
+    .slice(keys)
+    .map(([column]) => `"${column}" = excluded."${column}"`)
+    .join(', ');
+}
+
+function insertInto<Row>(name: string, columns: readonly Column<Row>[]): string {
+  return `insert into ${name} (${columns.map(([column]) => `"${column}"`).join(', ')})`;
+}
+
+function onConflict<Row>(columns: readonly Column<Row>[], keys: number, change: string): string {
+  const key = columns.slice(0, keys).map(([column]) => `"${column}"`);
+  return `on conflict (${key.join(', ')}) do update set ${change}`;
 }

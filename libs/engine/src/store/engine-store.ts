@@ -1,16 +1,16 @@
 // The database of the engine: opened, brought to its present form, written to in batches, closed.
 import type { QueueAddress } from 'nestjs-roger';
-import type { Kysely as Database, RawBuilder } from 'kysely';
-import { Kysely, Migrator, sql } from 'kysely';
+import type { Kysely as Database, RawBuilder, Transaction } from 'kysely';
+import { CompiledQuery, Kysely, Migrator, sql } from 'kysely';
 import type { DatabaseOptions } from '../engine.options';
 import type { BatchStore } from '../writer/history-writer';
 import type { Batch } from '../writer/record-buffer';
-import { countedOf } from '../writer/record-buffer';
-import { upsert } from './batch-sql';
+import { COUNTS, JOBS, postgresRows, postgresUpsert, RUNS, sqliteRows, sqliteUpsert } from './batch-sql';
 import type { Dialect } from './migrations';
 import { migrations } from './migrations';
 import { postgresDialect } from './postgres-dialect';
 import type { Tables } from './schema';
+import { EachRow } from './sqlite-connection';
 import { sqliteDialect } from './sqlite-dialect';
 
 /** Two tables of our own, so that an app may have Kysely's under their usual names. */
@@ -72,13 +72,23 @@ export class EngineStore implements BatchStore {
         returning node`.execute(trx);
       // It was written before, and only the answer was lost: counts must not be added twice.
       if (rows.length === 0) return;
-      if (jobs.length > 0) await upsert('jobs', jobs, this.dialect).execute(trx);
-      if (runs.length > 0) await upsert('runs', runs, this.dialect).execute(trx);
-      if (counts.size > 0) {
-        const counted = [...counts].map(([key, count]) => ({ ...countedOf(key), count }));
-        await upsert('counts', counted, this.dialect).execute(trx);
-      }
+      await this.upsert(trx, JOBS, jobs);
+      await this.upsert(trx, RUNS, runs);
+      await this.upsert(trx, COUNTS, counts);
     });
+  }
+
+  private async upsert<Row>(
+    trx: Transaction<Tables>,
+    table: Parameters<typeof sqliteUpsert<Row>>[0],
+    rows: readonly Row[],
+  ): Promise<void> {
+    if (rows.length === 0) return;
+    const query =
+      this.dialect === 'sqlite'
+        ? CompiledQuery.raw(sqliteUpsert(table), [new EachRow(sqliteRows(table, rows))])
+        : CompiledQuery.raw(postgresUpsert(table), [postgresRows(table, rows)]);
+    await trx.executeQuery(query);
   }
 
   async markPurged({ partition, queue }: QueueAddress, at: number): Promise<void> {

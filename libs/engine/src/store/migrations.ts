@@ -105,8 +105,11 @@ function withFacts(
 
 /** Few: each is paid for with every job. */
 async function createIndexes(db: Kysely<unknown>): Promise<void> {
-  await sql`create index roger_jobs_by_state on roger_jobs (state, queued_at)`.execute(db);
-  await sql`create index roger_runs_by_job on roger_runs (partition, job_id)`.execute(db);
+  await sql`create index roger_jobs_by_time on roger_jobs (queued_at)`.execute(db);
+  await sql`create index roger_jobs_not_done on roger_jobs (state, queued_at) where state <> 'done'`.execute(
+    db,
+  );
+  await sql`create index roger_runs_by_job on roger_runs (job_id)`.execute(db);
   await sql`create index roger_runs_by_time on roger_runs (started_at)`.execute(db);
   await sql`create index roger_runs_going_on on roger_runs (node) where ended_at is null and result is null`.execute(
     db,

@@ -1,6 +1,6 @@
 // The tables, as Kysely's types.
 import type { ColumnType, Generated } from 'kysely';
-import type { JobRow, RunRow } from '../records/rows';
+import type { JobFacts, JobRow, RunRow } from '../records/rows';
 
 /** PostgreSQL gives whole numbers of 64 bits as text. */
 type Whole = ColumnType<number | string, number, number>;
@@ -14,9 +14,12 @@ type Stored<Row> = {
       : ColumnType<Row[Column], Row[Column], Row[Column]>;
 };
 
-export type JobsTable = Stored<JobRow>;
+export type JobsTable = Stored<Omit<JobRow, 'facts'> & JobFacts>;
 
-export interface RunsTable extends Stored<RunRow> {
+type RunColumns = Omit<RunRow, 'facts'> &
+  Pick<JobFacts, 'partition' | 'job_id' | 'queued_at' | 'name' | 'queue'>;
+
+export interface RunsTable extends Stored<RunColumns> {
   /** The run that followed a lost one. */
   readonly rerun_id: Generated<string | null>;
 }

@@ -17,6 +17,12 @@ class SqliteError extends Error {
   }
 }
 
+/** The only parameter of a statement that is carried out once for each row, its values being the parameters. */
+export class EachRow {
+  /** @param json a list of lists */
+  constructor(readonly json: string) {}
+}
+
 interface Answer {
   readonly number: number;
   readonly rows?: unknown[];
@@ -68,7 +74,10 @@ export class SqliteConnection implements DatabaseConnection {
       this.waiting.set(number, { resolve, reject });
       // An answer that somebody waits for keeps the process alive, the thread as such doesn't.
       worker.ref();
-      worker.postMessage({ number, text, parameters });
+      const [each] = parameters;
+      worker.postMessage(
+        each instanceof EachRow ? { number, text, rows: each.json } : { number, text, parameters },
+      );
     });
   }
 

@@ -23,8 +23,12 @@ function statementOf(text) {
   return statement;
 }
 
-function carryOut({ text, parameters }) {
+function carryOut({ text, parameters, rows }) {
   const statement = statementOf(text);
+  if (rows !== undefined) {
+    for (const row of JSON.parse(rows)) statement.run(row);
+    return { rows: [] };
+  }
   if (statement.reader) return { rows: statement.all(parameters) };
   const { changes, lastInsertRowid } = statement.run(parameters);
   return { rows: [], changes, lastInsertRowid };

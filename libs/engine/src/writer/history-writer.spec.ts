@@ -80,12 +80,14 @@ test('what happens to a job within one interval is one row of the job and one of
   await writer.flush(1_000);
   expect(written).toHaveLength(1);
   const [{ batch } = { batch: undefined }] = written;
-  expect(batch?.jobs).toMatchObject([{ job_id: 'a', state: 'done', args: '{"id":"a"}', run_id: 'r-a' }]);
+  expect(batch?.jobs).toMatchObject([
+    { facts: { job_id: 'a', args: '{"id":"a"}' }, state: 'done', run_id: 'r-a' },
+  ]);
   expect(batch?.runs).toMatchObject([{ id: 'r-a', result: 'done', value: '{"n":1}', ended_at: 2_005 }]);
-  expect([...(batch?.counts ?? [])]).toEqual([
-    ['0 done 0 n', 1],
-    ['0 run 17 n', 1],
-    ['0 wait 73 n', 1],
+  expect(batch?.counts).toEqual([
+    { hour: 0, name: 'n', measure: 'done', bucket: 0, count: 1 },
+    { hour: 0, name: 'n', measure: 'run', bucket: 17, count: 1 },
+    { hour: 0, name: 'n', measure: 'wait', bucket: 73, count: 1 },
   ]);
 });
 
@@ -99,7 +101,7 @@ test('args that the handler changes are recorded as they came', async () => {
   args.n = 2;
   writer.ended({ job, address: job, run, at: 2_005, outcome: 'done' });
   await writer.flush(1_000);
-  expect(written.flatMap(({ batch }) => batch.jobs.map(({ args: kept }) => kept))).toEqual([
+  expect(written.flatMap(({ batch }) => batch.jobs.map(({ facts }) => facts.args))).toEqual([
     '{"n":1}',
     '{"n":1}',
   ]);
@@ -154,7 +156,10 @@ test('a row that the database refuses keeps no other from it', async () => {
   expect(await bench.writer.flush(5_000)).toBe(true);
   expect(bench.runs).toHaveLength(19);
   expect(bench.written.flatMap(({ batch }) => batch.jobs)).toHaveLength(20);
-  const counted = bench.written.reduce((sum, { batch }) => sum + (batch.counts.get('0 done 0 n') ?? 0), 0);
+  const counted = bench.written.reduce(
+    (sum, { batch }) => sum + (batch.counts.find(({ measure }) => measure === 'done')?.count ?? 0),
+    0,
+  );
   expect(counted).toBe(20);
   expect(bench.lines).toContain('The database refuses a row of the job history: bad text');
 });

@@ -9,11 +9,10 @@ import {
   EventClock,
   resultOf,
 } from '../records/event-rows';
-import { bucketOf } from '../records/histogram';
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
 import type { Batch, BufferLimits } from './record-buffer';
-import { countKey, RecordBuffer } from './record-buffer';
+import { RecordBuffer } from './record-buffer';
 
 /** Where batches go. */
 export interface BatchStore {
@@ -41,9 +40,11 @@ export interface WriterParts {
 /** Rows of each table per transaction, and about how many bytes. */
 const BATCH_ROWS = 2_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** Jobs of which nothing is known but that they were enqueued, beyond which their rows wait for more; and how long. */
+const MANY = 1_000;
+const HOLD_MS = 1_000;
 const AGAIN_MIN_MS = 200;
 const AGAIN_MAX_MS = 5_000;
-const HOUR_MS = 3_600_000;
 /** An idle node says that it is there. */
 const HEARTBEAT_MS = 10_000;
 /** Other nodes may still be about to write that a purged job was enqueued. */
@@ -75,6 +76,7 @@ export class HistoryWriter implements JobRecorder {
   /** What is being written, or could not be. */
   private readonly pending: NumberedBatch[] = [];
   private lastBatch = 0;
+  private isFlushing = false;
   private lastWriteAt = 0;
   private againMs = AGAIN_MIN_MS;
   private droppedBefore = 0;
@@ -145,24 +147,17 @@ export class HistoryWriter implements JobRecorder {
     }, PURGE_AGAIN_MS).unref();
   }
 
-  /** The present hour's, until they are written. */
   private count({ job, startedAt }: RunRecord, end: JobEnd): void {
-    const hour = Math.floor(end.at / HOUR_MS);
-    const { name } = job;
-    this.buffer.count(countKey({ hour, name, measure: resultOf(end), bucket: 0 }));
-    this.buffer.count(countKey({ hour, name, measure: 'run', bucket: bucketOf(end.at - startedAt) }));
     // Of a later attempt it is not known on this node since when it waited.
-    if (job.attempt > 1) return;
-    const waitMs = startedAt - Math.max(job.queuedAt, job.runAt ?? 0);
-    this.buffer.count(countKey({ hour, name, measure: 'wait', bucket: bucketOf(waitMs) }));
+    const waitMs = job.attempt > 1 ? undefined : startedAt - Math.max(job.queuedAt, job.runAt ?? 0);
+    this.buffer.counts.add(job.name, end.at, resultOf(end), end.at - startedAt, waitMs);
   }
 
   /** Those that the buffer has, or read anew. */
   private factsOf(job: Job): JobFacts {
-    const row = this.buffer.jobOf(job.partition, job.id);
-    return row?.queued_at === job.queuedAt && row.name === job.name && row.queue === job.queue
-      ? row
-      : this.parts.facts.read(job);
+    const facts = this.buffer.jobOf(job.partition, job.id)?.facts;
+    const isSame = facts?.queued_at === job.queuedAt && facts.name === job.name && facts.queue === job.queue;
+    return isSame ? facts : this.parts.facts.read(job);
   }
 
   private valueOf(result: unknown): string | null {
@@ -181,6 +176,7 @@ export class HistoryWriter implements JobRecorder {
   /** Writes all that there is, as far as that goes in this time. @returns whether all is written. */
   async flush(withinMs: number): Promise<boolean> {
     const deadline = performance.now() + withinMs;
+    this.isFlushing = true;
     while (!this.isIdle && performance.now() < deadline) {
       clearTimeout(this.timer);
       this.timer = undefined;
@@ -188,6 +184,7 @@ export class HistoryWriter implements JobRecorder {
       await endOf(this.flushing, deadline - performance.now());
       if (this.trouble !== undefined) await pause(Math.min(AGAIN_MIN_MS, deadline - performance.now()));
     }
+    this.isFlushing = false;
     return this.isIdle;
   }
 
@@ -215,7 +212,7 @@ export class HistoryWriter implements JobRecorder {
         this.timer = undefined;
         this.flushing ??= this.write();
       }, afterMs).unref();
-    } else if (this.trouble === undefined && this.buffer.rowCount >= BATCH_ROWS) {
+    } else if (this.trouble === undefined && this.buffer.readyCount >= BATCH_ROWS) {
       clearTimeout(this.timer);
       this.timer = undefined;
       this.flushing = this.write();
@@ -226,7 +223,7 @@ export class HistoryWriter implements JobRecorder {
     // A turn later, so that what flushes is not what recorded.
     await Promise.resolve();
     let isWell = await this.writeBatch();
-    while (isWell && this.buffer.rowCount >= BATCH_ROWS) isWell = await this.writeBatch();
+    while (isWell && this.buffer.readyCount >= BATCH_ROWS) isWell = await this.writeBatch();
     isWell &&= await this.writePurges();
     this.flushing = undefined;
     this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
@@ -236,7 +233,10 @@ export class HistoryWriter implements JobRecorder {
 
   private async writeBatch(): Promise<boolean> {
     if (this.pending.length === 0) {
-      this.pending.push({ batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES), number: ++this.lastBatch });
+      this.pending.push({
+        batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.holdMs),
+        number: ++this.lastBatch,
+      });
     }
     for (;;) {
       const [next] = this.pending;
@@ -266,6 +266,11 @@ export class HistoryWriter implements JobRecorder {
     if (halves.length > 0) return;
     this.droppedNow += rows;
     this.parts.log.error(`The database refuses a row of the job history: ${messageOf(error)}`);
+  }
+
+  /** Where many jobs come, most are over before a row that says that they wait would be of use. */
+  private get holdMs(): number {
+    return this.isFlushing || this.buffer.enqueuedCount < MANY ? 0 : HOLD_MS;
   }
 
   private async writePurges(): Promise<boolean> {
@@ -315,7 +320,7 @@ export class HistoryWriter implements JobRecorder {
 }
 
 function* halvesOf({ jobs, runs, counts }: Batch): Generator<Batch> {
-  const nothing: Batch['counts'] = new Map();
+  const nothing: Batch['counts'] = [];
   if (jobs.length > 0 && runs.length > 0) {
     yield { jobs, runs: [], counts };
     yield { jobs: [], runs, counts: nothing };

@@ -1,15 +1,14 @@
 // Holds rows until they are written: the latest of each job and run, bounded in number and size.
 import type { JobRow, RunRow } from '../records/rows';
 import { holdsOver } from '../records/rows';
-
-/** How often something was counted: see {@link countKey}. */
-export type Counts = Map<string, number>;
+import type { Counted } from './hourly-counts';
+import { HourlyCounts } from './hourly-counts';
 
 /** What goes to the database in one transaction. */
 export interface Batch {
   readonly jobs: readonly JobRow[];
   readonly runs: readonly RunRow[];
-  readonly counts: Counts;
+  readonly counts: readonly Counted[];
 }
 
 export interface BufferLimits {
@@ -20,36 +19,59 @@ export interface BufferLimits {
 /** What of a row takes memory besides its fixed part. */
 const ROW_BYTES = 500;
 
+interface EnqueuedRow {
+  readonly row: JobRow;
+  /** By `performance.now()`. */
+  readonly addedAt: number;
+}
+
 export class RecordBuffer {
+  /** Jobs of which nothing is known but that they were enqueued: their next row may make this one needless. */
+  private readonly enqueued = new Map<string, EnqueuedRow>();
   private readonly jobs = new Map<string, JobRow>();
   private readonly runs = new Map<string, RunRow>();
-  private counts: Counts = new Map();
+  readonly counts = new HourlyCounts();
   private bytes = 0;
 
   constructor(private readonly limits: BufferLimits) {}
 
   get rowCount(): number {
+    return this.enqueued.size + this.jobs.size + this.runs.size;
+  }
+
+  /** Those that need not wait. */
+  get readyCount(): number {
     return this.jobs.size + this.runs.size;
   }
 
+  get enqueuedCount(): number {
+    return this.enqueued.size;
+  }
+
   get isEmpty(): boolean {
-    return this.rowCount === 0 && this.counts.size === 0;
+    return this.rowCount === 0 && this.counts.isEmpty;
   }
 
   /** Its row as far as it is known here. */
   jobOf(partition: string, id: string): JobRow | undefined {
-    return this.jobs.get(`${partition}/${id}`);
+    const key = `${partition}/${id}`;
+    return this.jobs.get(key) ?? this.enqueued.get(key)?.row;
   }
 
   /** @returns how many older rows had to go. */
   addJob(row: JobRow): number {
-    const key = `${row.partition}/${row.job_id}`;
-    const other = this.jobs.get(key);
+    const key = `${row.facts.partition}/${row.facts.job_id}`;
+    const other = this.jobs.get(key) ?? this.enqueued.get(key)?.row;
     if (other !== undefined) {
       if (!holdsOver(row, other)) return 0;
       this.bytes -= bytesOfJob(other);
+      this.enqueued.delete(key);
     }
-    this.jobs.set(key, row);
+    if (row.state === 'queued' && other === undefined) {
+      this.enqueued.set(key, { row, addedAt: performance.now() });
+    } else {
+      this.jobs.set(key, row);
+    }
     this.bytes += bytesOfJob(row);
     return this.shrink();
   }
@@ -66,12 +88,11 @@ export class RecordBuffer {
     return this.shrink();
   }
 
-  count(key: string, by = 1): void {
-    this.counts.set(key, (this.counts.get(key) ?? 0) + by);
-  }
-
-  /** The oldest rows, and all that was counted. */
-  take(maxRows: number, maxBytes: number): Batch {
+  /**
+   * The oldest rows, and all that was counted.
+   * @param holdMs so long jobs of which nothing is known but that they were enqueued are left
+   */
+  take(maxRows: number, maxBytes: number, holdMs: number): Batch {
     const jobs: JobRow[] = [];
     const runs: RunRow[] = [];
     let bytes = 0;
@@ -81,6 +102,13 @@ export class RecordBuffer {
       jobs.push(row);
       this.jobs.delete(key);
     }
+    const addedBefore = performance.now() - holdMs;
+    for (const [key, { row, addedAt }] of this.enqueued) {
+      if (jobs.length >= maxRows || bytes >= maxBytes || addedAt > addedBefore) break;
+      bytes += bytesOfJob(row);
+      jobs.push(row);
+      this.enqueued.delete(key);
+    }
     for (const [key, row] of this.runs) {
       if (runs.length >= maxRows || bytes >= maxBytes) break;
       bytes += bytesOfRun(row);
@@ -88,20 +116,28 @@ export class RecordBuffer {
       this.runs.delete(key);
     }
     this.bytes -= bytes;
-    const { counts } = this;
-    this.counts = new Map();
-    return { jobs, runs, counts };
+    return { jobs, runs, counts: this.counts.take() };
   }
 
   private shrink(): number {
     let dropped = 0;
     while (this.rowCount > this.limits.maxRows || this.bytes > this.limits.maxBytes) {
       // In turn, so that what is left tells of jobs and of runs.
-      if (this.jobs.size >= this.runs.size) this.dropJob();
+      const { enqueued, jobs, runs } = this;
+      if (enqueued.size >= Math.max(jobs.size, runs.size)) this.dropEnqueued();
+      else if (jobs.size >= runs.size) this.dropJob();
       else this.dropRun();
       dropped++;
     }
     return dropped;
+  }
+
+  private dropEnqueued(): void {
+    for (const [key, { row }] of this.enqueued) {
+      this.enqueued.delete(key);
+      this.bytes -= bytesOfJob(row);
+      return;
+    }
   }
 
   private dropJob(): void {
@@ -121,29 +157,10 @@ export class RecordBuffer {
   }
 }
 
-function bytesOfJob({ args, reason_message }: JobRow): number {
+function bytesOfJob({ facts: { args }, reason_message }: JobRow): number {
   return ROW_BYTES + (args?.length ?? 0) + (reason_message?.length ?? 0);
 }
 
 function bytesOfRun({ value, reason_message, reason_stack }: RunRow): number {
   return ROW_BYTES + (value?.length ?? 0) + (reason_message?.length ?? 0) + (reason_stack?.length ?? 0);
-}
-
-/** What is counted in one hour for jobs of one name. */
-export interface Counted {
-  /** In hours since the epoch. */
-  readonly hour: number;
-  readonly name: string;
-  /** `run` and `wait`: durations by bucket; else how many runs had this result. */
-  readonly measure: string;
-  readonly bucket: number;
-}
-
-export function countKey({ hour, name, measure, bucket }: Counted): string {
-  return `${hour} ${measure} ${bucket} ${name}`;
-}
-
-export function countedOf(key: string): Counted {
-  const [hour = '', measure = '', bucket = '', ...name] = key.split(' ');
-  return { hour: Number(hour), measure, bucket: Number(bucket), name: name.join(' ') };
 }
