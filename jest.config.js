@@ -19,6 +19,8 @@ const shared = {
   transform: { '^.+\\.ts$': swc },
   moduleNameMapper: {
     '^nestjs-roger$': '<rootDir>/libs/roger/src/index.ts',
+    '^nestjs-roger-engine$': '<rootDir>/libs/engine/src/index.ts',
+    '^private-postgres$': '<rootDir>/libs/private-postgres/src/index.ts',
     '^private-rabbitmq$': '<rootDir>/libs/private-rabbitmq/src/index.ts',
   },
   modulePathIgnorePatterns: ['/dist/', '<rootDir>/compat/'],
@@ -30,11 +32,11 @@ module.exports = {
   maxWorkers: 2,
   reporters: ['default', '<rootDir>/tools/count-reporter.cjs'],
   projects: [
-    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/libs/roger/src/**/*.spec.ts'] },
+    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/libs/{roger,engine}/src/**/*.spec.ts'] },
     {
       ...shared,
       displayName: 'broker',
-      testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/libs/private-rabbitmq/src/**/*.spec.ts'],
+      testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/libs/private-*/src/**/*.spec.ts'],
       globalSetup: '<rootDir>/test/support/start-broker.ts',
       globalTeardown: '<rootDir>/test/support/stop-broker.ts',
       setupFilesAfterEnv: ['<rootDir>/tools/broker-test-timeout.cjs'],

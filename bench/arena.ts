@@ -1,7 +1,7 @@
 // Where Roger and raw amqplib meet: queues that Roger declared, used by both, removed at the end.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { INestApplicationContext } from '@nestjs/common';
+import type { DynamicModule, INestApplicationContext } from '@nestjs/common';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Channel, ChannelModel } from 'amqplib';
@@ -28,6 +28,7 @@ export interface RogerApp {
   readonly jobs: JobQueue;
   readonly partitions: PartitionService;
   readonly tally: Tally;
+  readonly app: INestApplicationContext;
   close(): Promise<void>;
 }
 
@@ -87,8 +88,8 @@ export class Arena {
   }
 
   /** An app that runs the jobs of these queues. */
-  startWorker(queues: PartitionQueues, tally?: Tally): Promise<RogerApp> {
-    return this.start('worker', queues, tally);
+  startWorker(queues: PartitionQueues, tally?: Tally, imports?: readonly DynamicModule[]): Promise<RogerApp> {
+    return this.start('worker', queues, tally, imports);
   }
 
   /** What Roger sends for one of these jobs, to the byte, with exchange, routing key and properties. */
@@ -167,12 +168,14 @@ export class Arena {
     mode: 'producer' | 'worker',
     queues: PartitionQueues,
     tally = new Tally(),
+    imports?: readonly DynamicModule[],
   ): Promise<RogerApp> {
-    const app = await this.startNest(mode, queues, tally);
+    const app = await this.startNest(mode, queues, tally, imports);
     return {
       jobs: app.get(JobQueue),
       partitions: app.get(PartitionService),
       tally,
+      app,
       close: () => app.close(),
     };
   }
@@ -181,6 +184,7 @@ export class Arena {
     mode: 'producer' | 'worker',
     queues: PartitionQueues,
     tally: Tally,
+    imports: readonly DynamicModule[] = [],
   ): Promise<INestApplicationContext> {
     const roger = RogerModule.forRoot({
       connection: { uri: this.uri },
@@ -197,7 +201,7 @@ export class Arena {
       ScopedJob,
     ];
     return NestFactory.createApplicationContext(
-      { module: BenchModule, imports: [roger], providers },
+      { module: BenchModule, imports: [roger, ...imports], providers },
       // Errors only: a job that got buried must not pass for a slow one.
       { logger: ['error'] },
     );

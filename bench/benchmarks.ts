@@ -2,6 +2,7 @@
 import type { Benchmark } from './benchmark';
 import { cluster } from './cluster';
 import { cost } from './cost';
+import { engine } from './engine';
 import { enqueue } from './enqueue';
 import { keys } from './keys';
 import { latency } from './latency';
@@ -18,4 +19,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   latency,
   memory,
   cost,
+  engine,
 };

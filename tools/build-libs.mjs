@@ -4,11 +4,17 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-for (const lib of readdirSync('libs').map((name) => join('libs', name))) {
-  if (!existsSync(join(lib, 'tsconfig.json'))) continue;
+// The others are compiled against what this one has built.
+const FIRST = 'roger';
+const names = [FIRST, ...readdirSync('libs').filter((name) => name !== FIRST)];
+
+for (const lib of names.map((name) => join('libs', name))) {
+  // Not named tsconfig.json where editors and ESLint are to see the sources of other libs instead of what is built.
+  const config = ['tsconfig.json', 'tsconfig.lib.json'].find((name) => existsSync(join(lib, name)));
+  if (config === undefined) continue;
   const { status, stdout } = spawnSync(
     process.execPath,
-    ['node_modules/typescript/bin/tsc', '-p', lib, '--listEmittedFiles'],
+    ['node_modules/typescript/bin/tsc', '-p', join(lib, config), '--listEmittedFiles'],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 64 * 1024 * 1024 },
   );
   const lines = stdout.split('\n');

@@ -23,6 +23,8 @@ export type {
   ClusterRunningJobs,
   QueueRates,
 } from './info/cluster-reports';
+export { JobDefinitions } from './info/job-definitions.service';
+export type { AliasOptions } from './info/job-definitions.service';
 export type { KeyedJobCounts, KeyedJobs, QueuedJobs, WaitingJob } from './info/info.service';
 export { NodeInfoService } from './info/node-info.service';
 export type { PartitionInfo, RunningJob } from './info/node-info.service';
@@ -72,13 +74,16 @@ export {
 } from './job/errors';
 export type { Problem } from './job/errors';
 export type { Job, ReplyTo } from './job/job';
+export type { EndReason, JobEnd, JobRecorder, RunRecord } from './job/job-recorder';
 export { KeySet } from './job/key-set';
+export type { QueueAddress } from './job/names';
 export type {
   ArgsOf,
   Class,
   JobArgs,
   JobClass,
   JobContext,
+  JobDefinition,
   JobHandler,
   JobOptions,
   JsonOf,
@@ -94,7 +99,7 @@ export { MemoryStatePersister } from './ledger/memory-state-persister';
 export { RabbitStatePersister } from './ledger/rabbit-state-persister';
 export type { StatePersister } from './ledger/state-persister';
 export { ROGER_CONTEXT } from './nest/enhancers';
-export { InjectRoger } from './nest/injection';
+export { InjectRoger, rogerToken } from './nest/injection';
 export { RogerCallbacks } from './nest/roger-callbacks.decorator';
 export { RogerCommand } from './nest/roger-command.decorator';
 export { RogerCron } from './nest/roger-cron.decorator';
@@ -106,6 +111,7 @@ export type {
   RetryAllBuriedResult,
   RetryBuriedResult,
 } from './partition/buried-jobs.service';
+export { isJobThread } from './nest/threads/job-thread';
 export type { ThreadOptions, ThreadResourceLimits } from './nest/threads/thread-options';
 export { GlobalStateService } from './partition/global-state.service';
 export type { CancelResult, PauseResult } from './partition/global-state.service';
@@ -117,6 +123,7 @@ export { PartitionService } from './partition/partition.service';
 export type { LaneStatus, StopOptions } from './partition/partition.service';
 export type { PartitionQueues, PartitionQueuesById, QueueOptions } from './partition/queue-options';
 export type { FinishedOptions } from './reports/awaited-jobs';
+export { JobRecorders } from './reports/job-recorders';
 export type { JobProgress, ProgressListener } from './reports/progress-watches';
 export { RogerModule } from './roger.module';
 export type { RogerModuleExtras } from './roger.module';

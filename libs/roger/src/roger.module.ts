@@ -14,6 +14,7 @@ import { RogerHealth } from './health/roger-health';
 import { RogerHealthIndicator } from './health/roger-health.indicator';
 import { ClusterReports } from './info/cluster-reports';
 import { InfoService } from './info/info.service';
+import { JobDefinitions } from './info/job-definitions.service';
 import { answerQuestions } from './info/node-answers';
 import { NodeInfoService } from './info/node-info.service';
 import type { Class } from './job/job-definition';
@@ -40,6 +41,7 @@ import { PartitionCatalogue } from './partition/partition-catalogue';
 import { PartitionFeed } from './partition/partition-feed';
 import { PartitionService } from './partition/partition.service';
 import { AwaitedJobs } from './reports/awaited-jobs';
+import { JobRecorders } from './reports/job-recorders';
 import { OutcomeReplies } from './reports/outcome-replies';
 import { ProgressReports } from './reports/progress-reports';
 import { ProgressWatches } from './reports/progress-watches';
@@ -109,6 +111,8 @@ export class RogerModule extends ConfigurableModuleClass {
 /** All that one instance is made of. */
 class Parts {
   readonly jobQueue: JobQueue;
+  readonly definitions: JobDefinitions;
+  readonly recorders: JobRecorders;
   readonly partitions: PartitionService;
   readonly globalState: GlobalStateService;
   readonly buriedJobs: BuriedJobs;
@@ -142,12 +146,21 @@ class Parts {
       async (address) => (await transport.depth(address))?.ready,
     );
     const post = new ReportPost(ledgers);
+    const recorders = new JobRecorders(ledgers.nodeId, log);
+    this.recorders = recorders;
+    this.definitions = new JobDefinitions(registry);
+    post.add({
+      onBuriedByBroker: (job) => {
+        recorders.buriedByBroker(job);
+      },
+    });
     const progress = new ProgressReports(post);
     const watches = new ProgressWatches(post, log);
     const replies = new OutcomeReplies(post);
     const awaited = new AwaitedJobs(post, settings.enqueueTimeoutMs);
     const strays = new StrayRejections(settings.unhandledRejections, log);
     const worker = new Worker({
+      recorders,
       strays,
       progress,
       replies,
@@ -171,6 +184,7 @@ class Parts {
       awaited,
       configured: catalogue,
       maxJobBytes,
+      recorders,
     });
     this.partitions = new PartitionService({
       ...{ catalogue, transport, worker, ledgers, log, shutdownTimeoutMs },
@@ -178,7 +192,7 @@ class Parts {
       whyNone: whyNoPartitions(mode),
     });
     progress.lookInto(this.partitions);
-    this.globalState = new GlobalStateService({ transport, ledgers, decode });
+    this.globalState = new GlobalStateService({ transport, ledgers, decode, recorders });
     this.buriedJobs = new BuriedJobs({ transport, jobs: this.jobQueue, ledgers, decode });
     this.nodeInfo = new NodeInfoService(this.partitions);
     const recurring = { jobs: this.jobQueue, registry, maxJobBytes };
@@ -290,6 +304,8 @@ function threadsOf(settings: Settings, instance: InstanceName, log: Logger): Job
 
 const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) => object }[] = [
   { service: JobQueue, of: (parts) => parts.jobQueue },
+  { service: JobDefinitions, of: (parts) => parts.definitions },
+  { service: JobRecorders, of: (parts) => parts.recorders },
   { service: PartitionService, of: (parts) => parts.partitions },
   { service: GlobalStateService, of: (parts) => parts.globalState },
   { service: BuriedJobs, of: (parts) => parts.buriedJobs },

@@ -24,6 +24,7 @@ import { isOfLedger, keysOf, queueOf } from '../job/keys';
 import { nearest } from '../job/nearest';
 import type { Ledgers } from '../ledger/ledgers';
 import type { AwaitedJobs, FinishedOptions } from '../reports/awaited-jobs';
+import type { JobRecorders } from '../reports/job-recorders';
 import type { OutgoingJob, Transport, WhenFull } from '../transport';
 import type { EnqueueManyResult } from './batch';
 import { Batch } from './batch';
@@ -100,6 +101,8 @@ export interface JobQueueParts {
   readonly awaited: Pick<AwaitedJobs, 'expect'>;
   readonly configured: ConfiguredQueues;
   readonly maxJobBytes: number;
+  /** Who keeps a record of jobs. */
+  readonly recorders?: JobRecorders | undefined;
 }
 
 const OPTION_NAMES: Record<keyof EnqueueOptions, true> = {
@@ -255,7 +258,9 @@ export class JobQueue {
     if (isOfLedger(job)) {
       const existingJobId = await this.keyed.enqueue(job, prepared.body);
       const enqueued = { status: 'enqueued', job: job as Job<never> } as const;
-      return existingJobId === undefined ? enqueued : { ...enqueued, status: 'duplicate', existingJobId };
+      if (existingJobId !== undefined) return { ...enqueued, status: 'duplicate', existingJobId };
+      this.parts.recorders?.enqueued(job);
+      return enqueued;
     }
     await this.publish(prepared);
     return { status: 'enqueued', job: job as Job<never> };
@@ -365,7 +370,11 @@ export class JobQueue {
 
   private async sendOnce(prepared: PreparedJob): Promise<string | undefined> {
     const { job, body } = prepared;
-    if (isOfLedger(job)) return this.keyed.enqueue(job, body);
+    if (isOfLedger(job)) {
+      const existingJobId = await this.keyed.enqueue(job, body);
+      if (existingJobId === undefined) this.parts.recorders?.enqueued(job);
+      return existingJobId;
+    }
     await this.publish(prepared, 'wait');
     return undefined;
   }
@@ -380,6 +389,7 @@ export class JobQueue {
     } catch (error) {
       await this.declareAndPublish(outgoing, error, whenFull);
     }
+    this.parts.recorders?.enqueued(job);
   }
 
   /** @throws what `create` throws, JobTooLargeError */

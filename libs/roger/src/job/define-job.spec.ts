@@ -160,6 +160,9 @@ describe('what is no definition', () => {
       { executionKey: {} },
       'executionKey must be a function of the args',
     ],
+    ['an empty title', { title: ' ' }, 'title must be 1 to 200 characters, not " "'],
+    ['a title that is no text', { title: 5 }, 'title must be 1 to 200 characters, not 5'],
+    ['an order between whole numbers', { order: 1.5 }, 'order must be a whole number, not 1.5'],
     ['a misspelt option', { retriable: false }, 'unknown option "retriable"; did you mean "retryable"?'],
     [
       'an option of something else',

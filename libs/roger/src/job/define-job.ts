@@ -8,6 +8,7 @@ import { problemOfExecutionTime } from './execution-time';
 import { nearest } from './nearest';
 import { problemOfRetryLevels } from './retry-levels';
 
+const MAX_TITLE_LENGTH = 200;
 const JOB_OPTIONS = Symbol('roger:job-options');
 
 /** What a class may say of itself; the type keeps the list complete. */
@@ -21,6 +22,8 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   maxExecutionTimeSeconds: true,
   isolation: true,
   instance: true,
+  title: true,
+  order: true,
 };
 
 /** Notes the options on the class. */
@@ -58,6 +61,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
   const problem =
     problemOfJobName(name) ??
     problemOfInstance(options.instance) ??
+    problemOfTitle(options.title) ??
+    problemOfOrder(options.order) ??
     problemOfQueueOption(options.queue) ??
     problemOfKeyOption('queueKey', options.queueKey) ??
     problemOfKeyOption('executionKey', options.executionKey) ??
@@ -73,6 +78,8 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
   if (wrong !== undefined) refuse(`retryable must be true, false, { levels } or a function: ${wrong}`);
   return {
     name,
+    title: options.title,
+    order: options.order,
     jobClass,
     queue: options.queue ?? 'default',
     argsClass: options.args,
@@ -106,6 +113,19 @@ function refuseUnknownOptions(options: JobOptions, refuse: (problem: string) => 
 
 function problemOfInstance(instance: unknown): string | undefined {
   return instance === undefined ? undefined : problemOfInstanceName(instance);
+}
+
+function problemOfTitle(title: unknown): string | undefined {
+  const isTitle =
+    title === undefined ||
+    (typeof title === 'string' && title.trim() !== '' && title.length <= MAX_TITLE_LENGTH);
+  return isTitle ? undefined : `title must be 1 to ${MAX_TITLE_LENGTH} characters, not ${describe(title)}`;
+}
+
+function problemOfOrder(order: unknown): string | undefined {
+  return order === undefined || Number.isSafeInteger(order)
+    ? undefined
+    : `order must be a whole number, not ${describe(order)}`;
 }
 
 function problemOfKeyOption(option: 'queueKey' | 'executionKey', key: unknown): string | undefined {

@@ -110,6 +110,10 @@ export interface JobOptions<Args = never> {
    * @default the class name
    */
   name?: string;
+  /** What people call the job, in lists and dashboards: 1 to 200 characters. @default none (its name is shown) */
+  title?: string;
+  /** Where it stands in such a list: a whole number, lower ones first; equal ones by name. @default 0 */
+  order?: number;
   /** The queue within the partition, or how to find it from the args. @default 'default' */
   queue?: string | ((args: Args) => string);
   /**
@@ -164,6 +168,10 @@ export interface JobOptions<Args = never> {
 /** A job definition as the rest of Roger reads it. Every node that has the class knows it, whether it runs it or not. */
 export interface JobDefinition {
   readonly name: string;
+  /** What people call it; undefined: its name. */
+  readonly title?: string | undefined;
+  /** Where it stands in a list; undefined: 0. */
+  readonly order?: number | undefined;
   /** The class under `@RogerJob`. */
   readonly jobClass: JobClass;
   readonly queue: string | ((args: never) => unknown);

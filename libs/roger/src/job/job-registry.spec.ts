@@ -1,8 +1,9 @@
 // Jobs are found by name and by class; a name means one class.
 import { noteJobOptions, readDefinition } from './define-job';
 import { DuplicateJobDefinitionError, InvalidJobDefinitionError, NotAJobClassError } from './errors';
-import type { JobClass, RegisteredJob } from './job-definition';
+import type { JobClass, JobContext, RegisteredJob } from './job-definition';
 import { JobRegistry } from './job-registry';
+import { BuryJob } from './verdicts';
 
 class Handler {
   perform(): void {
@@ -105,4 +106,61 @@ test('a job of another module instance is refused: it would be put where nobody 
 
 test('a class whose options are wrong is refused at the first look', () => {
   expect(() => new JobRegistry().definitionOf(jobClass('a b'))).toThrow(InvalidJobDefinitionError);
+});
+
+describe('a further name', () => {
+  class Hook {
+    perform(): void {
+      // The registered `invoke` stands for it.
+    }
+  }
+  const original: RegisteredJob = {
+    definition: {
+      name: 'hook',
+      jobClass: Hook,
+      queue: 'hooks',
+      argsClass: Hook,
+      retryable: false,
+      retryLevels: undefined,
+    },
+    invoke: (args) => args,
+  };
+  const context = {} as JobContext;
+
+  it('has the handler and all of its definition but the args class', () => {
+    const registry = new JobRegistry();
+    registry.register(original);
+    registry.addAlias('hook:orders', original);
+    expect(registry.definitionNamed('hook:orders')).toEqual({
+      ...original.definition,
+      name: 'hook:orders',
+      argsClass: undefined,
+    });
+    expect(registry.find('hook:orders')?.invoke('args', context)).toBe('args');
+    expect(registry.isAlias('hook:orders')).toBe(true);
+    expect(registry.isAlias('hook')).toBe(false);
+  });
+
+  it('buries what its check refuses', () => {
+    const registry = new JobRegistry();
+    registry.addAlias('hook:orders', original, (args) => {
+      if (args !== 'right') throw new TypeError('wrong args');
+    });
+    const { invoke } = registry.find('hook:orders') ?? original;
+    expect(invoke('right', context)).toBe('right');
+    expect(() => invoke('left', context)).toThrow(new BuryJob('wrong args'));
+  });
+
+  it('is never that of a class, may be given anew, and is gone when it is removed', () => {
+    const registry = new JobRegistry();
+    registry.register(original);
+    expect(registry.problemOfAlias('hook')).toBe('"hook" is the name of the job class Hook');
+    registry.addAlias('other', original);
+    expect(registry.problemOfAlias('other')).toBeUndefined();
+    expect(registry.removeAlias('other')).toBe(true);
+    expect(registry.removeAlias('other')).toBe(false);
+    expect(registry.removeAlias('hook')).toBe(false);
+    expect(registry.find('other')).toBeUndefined();
+    expect(registry.find('hook')).toBe(original);
+  });
 });

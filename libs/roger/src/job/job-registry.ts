@@ -2,12 +2,14 @@
 import { instanceOf, isJobClass, readDefinition } from './define-job';
 import { DuplicateJobDefinitionError, NotAJobClassError, show } from './errors';
 import type { JobClass, JobDefinition, RegisteredJob } from './job-definition';
+import { BuryJob } from './verdicts';
 
 /** In Maps: a job named `constructor` is as unknown as any other. */
 export class JobRegistry {
   private readonly definitionsByName = new Map<string, JobDefinition>();
   private readonly definitionsByClass = new Map<JobClass, JobDefinition>();
   private readonly runnable = new Map<string, RegisteredJob>();
+  private readonly aliases = new Set<string>();
 
   /** @param instance the name of the module instance; undefined: the unnamed one */
   constructor(private readonly instance?: string) {}
@@ -31,6 +33,39 @@ export class JobRegistry {
   /** The definition known under a name, whether this process runs it or only enqueues it. */
   definitionNamed(name: string): JobDefinition | undefined {
     return this.definitionsByName.get(name);
+  }
+
+  /** Undefined where the name is free, or an alias already. */
+  problemOfAlias(name: string): string | undefined {
+    const other = this.definitionsByName.get(name);
+    return other === undefined || this.aliases.has(name)
+      ? undefined
+      : `${show(name)} is the name of the job class ${other.jobClass.name}`;
+  }
+
+  /** @param check throws where the args are refused; then the job is buried */
+  addAlias(name: string, { definition, invoke }: RegisteredJob, check?: (args: unknown) => void): void {
+    const own: JobDefinition = { ...definition, name, argsClass: undefined };
+    this.aliases.add(name);
+    this.definitionsByName.set(name, own);
+    this.runnable.set(name, {
+      definition: own,
+      invoke: (args, context) => {
+        refuse(() => check?.(args));
+        return invoke(args, context);
+      },
+    });
+  }
+
+  isAlias(name: string): boolean {
+    return this.aliases.has(name);
+  }
+
+  /** @returns whether it was one. */
+  removeAlias(name: string): boolean {
+    if (!this.aliases.delete(name)) return false;
+    this.definitionsByName.delete(name);
+    return this.runnable.delete(name);
   }
 
   /**
@@ -67,4 +102,13 @@ export class JobRegistry {
 
 function nameOf(jobClass: unknown): string {
   return typeof jobClass === 'function' ? jobClass.name : String(jobClass);
+}
+
+/** No further attempt can help a job with such args. */
+function refuse(check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    throw new BuryJob(error instanceof Error ? error.message : String(error));
+  }
 }

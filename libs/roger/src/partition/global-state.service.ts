@@ -6,6 +6,7 @@ import type { QueueAddress } from '../job/names';
 import { problemOfJobId, problemOfKey, problemOfPartitionId, problemOfQueueName } from '../job/names';
 import type { Ledgers } from '../ledger/ledgers';
 import type { CancelMet } from '../ledger/operation';
+import type { JobRecorders } from '../reports/job-recorders';
 import type { Transport } from '../transport';
 
 /** What a cancel came to. */
@@ -31,6 +32,8 @@ export interface GlobalStateParts {
   readonly ledgers: Ledgers;
   /** Reads a job's bytes. @throws MalformedJobError */
   readonly decode: (body: Buffer) => Job;
+  /** Who keeps a record of jobs. */
+  readonly recorders?: JobRecorders | undefined;
 }
 
 /**
@@ -156,11 +159,16 @@ export class GlobalStateService {
   async purge(partition: string, queue: string): Promise<number> {
     checkQueue({ partition, queue });
     const { transport, ledgers } = this.parts;
-    if (!(await ledgers.isUsed(partition))) return transport.purge({ partition, queue });
+    if (!(await ledgers.isUsed(partition))) {
+      const count = await transport.purge({ partition, queue });
+      this.parts.recorders?.purged({ partition, queue });
+      return count;
+    }
     const waiting = await ledgers.question({ op: 'purge waiting', partition, queue }, ({ removed }) =>
       Number(removed),
     );
     const removed = await transport.purge({ partition, queue }, (bodies) => this.freeKeys(bodies));
+    this.parts.recorders?.purged({ partition, queue });
     return waiting + removed;
   }
 

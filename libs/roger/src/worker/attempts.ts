@@ -8,12 +8,14 @@ import {
   UnknownJobError,
 } from '../job/errors';
 import type { Job } from '../job/job';
+import type { EndReason } from '../job/job-recorder';
 import type { JobContext, RegisteredJob } from '../job/job-definition';
 import type { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import { describe, type QueueAddress } from '../job/names';
 import { DiscardJob, JobVerdict, SnoozeJob } from '../job/verdicts';
 import { keptProgress } from '../job/progress';
+import type { JobRecorders } from '../reports/job-recorders';
 import type { ProgressReports } from '../reports/progress-reports';
 import type { BuriedReason } from '../transport';
 import type { AbortLadder } from './abort-ladder';
@@ -30,10 +32,15 @@ export type End =
   /** It failed, and that was its only attempt. */
   | { readonly kind: 'failed'; readonly reason: BuriedReason }
   /** Its handler said that there is nothing to do. */
-  | { readonly kind: 'discarded' }
+  | { readonly kind: 'discarded'; readonly reason?: EndReason }
   | { readonly kind: 'cancelled'; readonly reason: string }
   /** Again after some seconds, with these changes. */
-  | { readonly kind: 'retry'; readonly afterSeconds: number; readonly changes: Partial<Job> }
+  | {
+      readonly kind: 'retry';
+      readonly afterSeconds: number;
+      readonly changes: Partial<Job>;
+      readonly reason?: EndReason;
+    }
   | { readonly kind: 'bury'; readonly reason: BuriedReason }
   /** It was told to end, and did: the attempt doesn't count. */
   | { readonly kind: 'handBack' }
@@ -52,6 +59,8 @@ export interface AttemptsParts {
   readonly strays: Pick<StrayRejections, 'within'>;
   /** Who is told how far jobs are. */
   readonly progress: Pick<ProgressReports, 'told'>;
+  /** Who keeps a record of runs. */
+  readonly recorders?: JobRecorders | undefined;
   /** A log for one job's handler. */
   readonly logFor: (job: Job) => RogerLog;
 }
@@ -60,7 +69,6 @@ export interface AttemptsParts {
 const THREAD_END_MS = 5_000;
 
 const DONE: End = { kind: 'done' };
-const DISCARDED: End = { kind: 'discarded' };
 const HAND_BACK: End = { kind: 'handBack' };
 const LOST: End = { kind: 'lost' };
 
@@ -95,7 +103,7 @@ export class Attempts {
     }
     if (run.wasLost()) return this.refuse(run, job);
     if (states !== undefined) await callbacks.afterRun({ job, result }, states);
-    return job.replyTo === undefined ? DONE : { kind: 'done', result };
+    return job.replyTo === undefined && run.record === undefined ? DONE : { kind: 'done', result };
   }
 
   /** Rejects with why the run should have ended when it is left behind. */
@@ -104,6 +112,12 @@ export class Attempts {
     const { ladder } = run;
     const broker = brokerLimit(limits, run.heldMs);
     const own = ownLimit(registered.definition, limits);
+    this.record(
+      context.job,
+      run,
+      registered,
+      Math.min(own?.afterMs ?? Infinity, broker?.afterMs ?? Infinity),
+    );
     let result: unknown;
     let graceMs = limits.abortGraceMs;
     if (registered.invokeApart === undefined) {
@@ -114,7 +128,9 @@ export class Attempts {
     } else {
       // Until a thread is free it has not begun.
       result = registered.invokeApart(context, () => {
-        if (own !== undefined) ladder.limit(own);
+        if (own === undefined) return;
+        ladder.limit(own);
+        if (run.record !== undefined) this.parts.recorders?.limit(run.record, Date.now() + own.afterMs);
       });
       if (broker !== undefined) ladder.limit(broker);
       graceMs += THREAD_END_MS;
@@ -129,6 +145,16 @@ export class Attempts {
         log.warn(`${who}, left behind, has ${how} after all; that is refused`);
       };
       run.leaveBehind(handler.then(refuse('ended well'), refuse('failed')));
+    });
+  }
+
+  /** Where somebody keeps a record. */
+  private record(job: Job, run: Run, { invokeApart }: RegisteredJob, limitMs: number): void {
+    const isApart = invokeApart !== undefined;
+    run.record = this.parts.recorders?.begin(job, {
+      fence: run.fence,
+      isolation: isApart ? 'thread' : 'process',
+      timeLimitAt: isApart || limitMs === Infinity ? undefined : Date.now() + limitMs,
     });
   }
 
@@ -184,7 +210,12 @@ export class Attempts {
     if (states !== undefined) await this.parts.callbacks.onError({ job, error, next }, states);
     switch (next.kind) {
       case 'retry':
-        return { kind: 'retry', afterSeconds: next.afterSeconds, changes: { attempt: job.attempt + 1 } };
+        return {
+          kind: 'retry',
+          afterSeconds: next.afterSeconds,
+          changes: { attempt: job.attempt + 1 },
+          reason: reasonOf(error),
+        };
       case 'bury':
         return this.bury(error, body, run, job, states);
       case 'end':
@@ -197,10 +228,10 @@ export class Attempts {
     if (verdict instanceof SnoozeJob) {
       const afterSeconds = secondsFor(verdict.delayMs);
       this.parts.log.debug(`Job ${job.name} ${job.id} asks to be called again in ${afterSeconds} s`);
-      return { kind: 'retry', afterSeconds, changes: {} };
+      return { kind: 'retry', afterSeconds, changes: {}, reason: reasonOf(verdict) };
     }
     this.parts.log.log(`Job ${job.name} ${job.id} is discarded by its handler: ${oneLine(verdict.message)}`);
-    return DISCARDED;
+    return { kind: 'discarded', reason: reasonOf(verdict) };
   }
 
   /** Another node may know the name: a rolling deploy. Offered again for some minutes, then buried. */

@@ -5,11 +5,14 @@ import type { Job } from '../job/job';
 import { decodeJob, encodeForLedger } from '../job/job-codec';
 import type { RogerLog } from '../job/log';
 import type { Claimed, DeliveryHolder, Grant, SettledAs } from '../ledger/ledgers';
+import type { JobRecorders } from '../reports/job-recorders';
 import type { OutcomeReplies } from '../reports/outcome-replies';
 import type { Delivery } from '../transport';
 import type { Attempts, End } from './attempts';
 import { outcomeOf } from './end-outcome';
 import { endedJobOf } from './final-outcome';
+import type { DecidedEnd } from './record-end';
+import { endedAt, recordEnd } from './record-end';
 import type { Run } from './run';
 
 /** What a worker needs of the ledgers. */
@@ -34,6 +37,7 @@ export interface KeyedWorkerParts {
   readonly attempts: Attempts;
   readonly ledgers: KeyedJobs & Standing;
   readonly replies: Pick<OutcomeReplies, 'reply'>;
+  readonly recorders?: JobRecorders | undefined;
   readonly maxJobBytes: number;
   readonly log: RogerLog;
 }
@@ -85,6 +89,7 @@ export class KeyedWorker {
         await attempts.cancel(job, claimed.reason);
         await this.tellAndEnd(delivery, run, () => ledgers.bidFarewell(job));
         this.parts.replies.reply(job, { kind: 'cancelled', reason: claimed.reason });
+        this.record(decided(run, job, { kind: 'cancelled', reason: claimed.reason }));
         run.end('cancelled');
     }
   }
@@ -133,12 +138,20 @@ export class KeyedWorker {
           ? await this.parts.attempts.bury(job, bytes, run)
           : await this.runOne(job, bytes, run, grant.fence, cancelled);
       run.end(outcomeOf(end));
-      if (end.kind === 'lost') return;
+      const known = job instanceof Error ? undefined : job;
+      if (end.kind === 'lost') {
+        this.record(decided(run, known, end));
+        return;
+      }
       if (end.kind !== 'handBack') {
         const answer = settle(id, this.outcomeFor(end, body, delivered, delivery));
+        this.recordWhenAnswered(answer, run, known, end);
         if (!(job instanceof Error) && job.replyTo !== undefined) this.replyWhenAccepted(answer, job, end);
-      } else if (body === undefined) isDeliveredHandedBack = true;
-      else void settle(id, { kind: 'release' });
+      } else {
+        this.record(decided(run, known, end));
+        if (body === undefined) isDeliveredHandedBack = true;
+        else void settle(id, { kind: 'release' });
+      }
     }
     run.freeWorker();
     const answers = await Promise.all(settled);
@@ -154,6 +167,25 @@ export class KeyedWorker {
     void answer.then((isAccepted) => {
       if (isAccepted === true) this.parts.replies.reply(job, ended);
     });
+  }
+
+  /** What the ledger refuses is not the job's outcome: that run was one too many. */
+  private recordWhenAnswered(
+    answer: Promise<boolean | undefined>,
+    run: Run,
+    job: Job | undefined,
+    end: End,
+  ): void {
+    if (this.parts.recorders?.isEmpty !== false) return;
+    const what = decided(run, job, end);
+    void answer.then((isAccepted) => {
+      this.record(isAccepted === true ? what : { ...what, end: { kind: 'lost' } });
+    });
+  }
+
+  private record(what: DecidedEnd): void {
+    const { recorders } = this.parts;
+    if (recorders?.isEmpty === false) recordEnd(recorders, what);
   }
 
   private runOne(
@@ -221,4 +253,8 @@ export class KeyedWorker {
       }
     }
   }
+}
+
+function decided({ address, record, abortReason }: Run, job: Job | undefined, end: End): DecidedEnd {
+  return { job, address, record, end, abortReason, at: endedAt(record) };
 }

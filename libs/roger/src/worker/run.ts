@@ -2,6 +2,7 @@
 import type { QueueAddress } from '../job/names';
 import { DeliveryLostError, JobCancelledError, JobTimeoutError } from '../job/errors';
 import type { Job } from '../job/job';
+import type { OpenRecord } from '../reports/job-recorders';
 import { AbortLadder } from './abort-ladder';
 import type { Outcome } from './outcome';
 
@@ -31,6 +32,8 @@ export class Run {
   fence: number | undefined;
   /** What the present job has told last; undefined: nothing. */
   progress: unknown;
+  /** Of the present attempt, once it has begun, where somebody keeps a record. */
+  record: OpenRecord | undefined;
   /** Jobs that were granted with the delivered one and have not begun. */
   readonly ahead = new Set<string>();
   /** Of the present attempt. */
@@ -98,6 +101,7 @@ export class Run {
   next(job: Job): void {
     this.job = job;
     this.progress = undefined;
+    this.record = undefined;
     this.ahead.delete(job.id);
     this.startedAt = Date.now();
     this.begunAt = performance.now();

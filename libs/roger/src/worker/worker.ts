@@ -13,6 +13,7 @@ import { KeyedWorker } from './keyed-worker';
 import type { KeyedJobs, Standing } from './keyed-worker';
 import { outcomeOf } from './end-outcome';
 import { endedJobOf } from './final-outcome';
+import { endedAt, recordEnd } from './record-end';
 import type { Run } from './run';
 
 export interface WorkerParts extends AttemptsParts {
@@ -97,6 +98,11 @@ export class Worker {
       case 'lost':
     }
     if (job?.replyTo !== undefined) this.reply(job, end);
+    const { recorders } = this.parts;
+    if (recorders?.isEmpty === false) {
+      const { address, record, abortReason } = run;
+      recordEnd(recorders, { job, address, record, end, abortReason, at: endedAt(record) });
+    }
     run.end(outcomeOf(end));
   }
 }

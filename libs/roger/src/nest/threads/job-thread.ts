@@ -26,6 +26,14 @@ export function jobThread(): JobThread | undefined {
   return place[KEY];
 }
 
+/**
+ * Whether this is a worker thread that runs jobs with `isolation: 'thread'`. It boots the app's module once more, and
+ * whatever is to be once per process (a connection, a timer, a writer) shouldn't begin there.
+ */
+export function isJobThread(): boolean {
+  return jobThread() !== undefined;
+}
+
 /** Makes this thread one of jobs. To be called before the app's module is loaded. */
 export function becomeJobThread(): JobThread {
   return (place[KEY] = new JobThread());

@@ -1,0 +1,188 @@
+// Turns what Roger tells of jobs into rows. Pure, but for the clock that tells two events of one process apart.
+import type { EndReason, Job, JobEnd, RunRecord } from 'nestjs-roger';
+import { plainText } from './plain-text';
+import type { AfterRun, JobFacts, JobRow, JobState, RunResult, RunRow } from './rows';
+import { phaseOf, RUN_BEGUN, RUN_ENDED, RUN_LIMITED, storedAttempt } from './rows';
+
+const MAX_TYPE_LENGTH = 200;
+const MAX_MESSAGE_LENGTH = 2_000;
+const MAX_STACK_LENGTH = 8_000;
+
+/** Times in µs that grow with every call, so that no two events of a process stand at the same one. */
+export class EventClock {
+  private last = 0;
+
+  next(atMs: number): number {
+    this.last = Math.max(this.last + 1, Math.round(atMs * 1_000));
+    return this.last;
+  }
+}
+
+// Written out, not spread: these are made several times for each job.
+
+export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job): JobRow {
+  return {
+    facts,
+    state: runAt !== undefined && runAt > queuedAt ? 'delayed' : 'queued',
+    attempt: storedAttempt(attempt),
+    due_at: runAt ?? null,
+    run_id: null,
+    node: null,
+    started_at: null,
+    ended_at: null,
+    reason_type: null,
+    reason_message: null,
+    seq_phase: phaseOf(attempt, false),
+    // Whatever else is told of the attempt comes after it, however late the confirm is.
+    seq_at: 0,
+    seq_run: '',
+  };
+}
+
+export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecord, seqAt: number): JobRow {
+  return {
+    facts,
+    state: 'running',
+    attempt: storedAttempt(job.attempt),
+    due_at: job.runAt ?? null,
+    run_id: id,
+    node,
+    started_at: startedAt,
+    ended_at: null,
+    reason_type: null,
+    reason_message: null,
+    seq_phase: phaseOf(job.attempt, false),
+    seq_at: seqAt,
+    seq_run: id,
+  };
+}
+
+/** @param node that tells of it */
+export function endedJob(facts: JobFacts, job: Job, end: JobEnd, node: string, seqAt: number): JobRow {
+  const { run, at, again, reason } = end;
+  const state = stateAfter(end);
+  const isFinal = state !== 'queued' && state !== 'waiting';
+  const attempt = again?.attempt ?? job.attempt;
+  return {
+    facts,
+    state,
+    attempt: storedAttempt(attempt),
+    due_at: again?.at ?? job.runAt ?? null,
+    run_id: run?.id ?? null,
+    node: run?.node ?? node,
+    started_at: run?.startedAt ?? null,
+    ended_at: isFinal ? at : null,
+    reason_type: typeOf(reason),
+    reason_message: messageOf(reason),
+    seq_phase: phaseOf(attempt, isFinal),
+    // The next attempt's begin comes after this, by whatever clock.
+    seq_at: attempt === job.attempt ? seqAt : 0,
+    seq_run: run?.id ?? node,
+  };
+}
+
+export function begunRun(facts: JobFacts, run: RunRecord, isLimited: boolean): RunRow {
+  return {
+    id: run.id,
+    facts,
+    attempt: storedAttempt(run.job.attempt),
+    node: run.node,
+    pid: process.pid,
+    isolation: run.isolation,
+    fence: run.fence ?? null,
+    started_at: run.startedAt,
+    time_limit_at: wholeOf(run.timeLimitAt),
+    ended_at: null,
+    result: null,
+    after: null,
+    reason_type: null,
+    reason_message: null,
+    reason_stack: null,
+    value: null,
+    seq: isLimited ? RUN_LIMITED : RUN_BEGUN,
+  };
+}
+
+/** @param value what `perform` returned, as JSON */
+export function endedRun(facts: JobFacts, run: RunRecord, end: JobEnd, value: string | null): RunRow {
+  const { reason } = end;
+  return {
+    id: run.id,
+    facts,
+    attempt: storedAttempt(run.job.attempt),
+    node: run.node,
+    pid: process.pid,
+    isolation: run.isolation,
+    fence: run.fence ?? null,
+    started_at: run.startedAt,
+    time_limit_at: wholeOf(run.timeLimitAt),
+    ended_at: end.at,
+    result: resultOf(end),
+    after: afterOf(end),
+    reason_type: typeOf(reason),
+    reason_message: messageOf(reason),
+    reason_stack: reason?.stack === undefined ? null : plainText(reason.stack, MAX_STACK_LENGTH),
+    value,
+    seq: RUN_ENDED,
+  };
+}
+
+/** How a run of this end counts. */
+export function resultOf({ outcome, reason }: Pick<JobEnd, 'outcome' | 'reason'>): RunResult {
+  switch (outcome) {
+    case 'retried':
+    case 'failed':
+    case 'buried':
+      return failureOf(reason?.type);
+    case 'handedOn':
+      return 'handedBack';
+    default:
+      return outcome;
+  }
+}
+
+function failureOf(type: string | undefined): RunResult {
+  if (type === 'ROGER_JOB_TIMEOUT') return 'timedOut';
+  return type === 'ROGER_JOB_CRASHED' ? 'crashed' : 'failed';
+}
+
+function afterOf({ outcome }: JobEnd): AfterRun {
+  switch (outcome) {
+    case 'retried':
+    case 'buried':
+      return outcome;
+    case 'snoozed':
+    case 'handedBack':
+    case 'handedOn':
+    case 'lost':
+      return 'again';
+    default:
+      return 'ended';
+  }
+}
+
+function stateAfter({ outcome }: JobEnd): JobState {
+  switch (outcome) {
+    case 'retried':
+    case 'snoozed':
+    case 'handedOn':
+      return 'waiting';
+    case 'handedBack':
+    case 'lost':
+      return 'queued';
+    default:
+      return outcome;
+  }
+}
+
+function typeOf(reason: EndReason | undefined): string | null {
+  return reason === undefined ? null : plainText(reason.type, MAX_TYPE_LENGTH);
+}
+
+function messageOf(reason: EndReason | undefined): string | null {
+  return reason === undefined ? null : plainText(reason.message, MAX_MESSAGE_LENGTH);
+}
+
+function wholeOf(time: number | undefined): number | null {
+  return time === undefined ? null : Math.round(time);
+}

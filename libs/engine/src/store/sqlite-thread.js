@@ -1,0 +1,49 @@
+// The program of the thread that has a SQLite file open: carries out one statement after the other. JavaScript, so that
+// it is the same file in the source and in the package.
+'use strict';
+const { parentPort, workerData } = require('node:worker_threads');
+const Database = require('better-sqlite3');
+
+const STATEMENTS = 200;
+
+const database = new Database(workerData.path, { timeout: workerData.busyTimeoutMs });
+database.pragma('journal_mode = WAL');
+// A crash of the process loses nothing, one of the machine the last moments; the file stays sound in either.
+database.pragma('synchronous = NORMAL');
+
+/** The last that were used, by their text. */
+const statements = new Map();
+
+function statementOf(text) {
+  let statement = statements.get(text);
+  if (statement === undefined) statement = database.prepare(text);
+  else statements.delete(text);
+  statements.set(text, statement);
+  if (statements.size > STATEMENTS) statements.delete(statements.keys().next().value);
+  return statement;
+}
+
+function carryOut({ text, parameters, rows }) {
+  const statement = statementOf(text);
+  if (rows !== undefined) {
+    for (const row of JSON.parse(rows)) statement.run(row);
+    return { rows: [] };
+  }
+  if (statement.reader) return { rows: statement.all(parameters) };
+  const { changes, lastInsertRowid } = statement.run(parameters);
+  return { rows: [], changes, lastInsertRowid };
+}
+
+parentPort.on('message', (task) => {
+  if (task.text === undefined) {
+    database.close();
+    parentPort.close();
+    return;
+  }
+  try {
+    parentPort.postMessage({ number: task.number, ...carryOut(task) });
+  } catch (error) {
+    const { message, code } = error;
+    parentPort.postMessage({ number: task.number, error: { message, code } });
+  }
+});

@@ -1,0 +1,348 @@
+// Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
+import type { Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
+import {
+  begunJob,
+  begunRun,
+  endedJob,
+  endedRun,
+  enqueuedJob,
+  EventClock,
+  resultOf,
+} from '../records/event-rows';
+import type { FactsReader } from '../records/job-facts';
+import type { JobFacts } from '../records/rows';
+import type { Batch, BufferLimits } from './record-buffer';
+import { RecordBuffer } from './record-buffer';
+
+/** Where batches go. */
+export interface BatchStore {
+  /** All or nothing; a batch of a number that has been written is not written again. */
+  write(batch: Batch, number: number): Promise<void>;
+  /** What was queued there up to then was removed. */
+  markPurged(address: QueueAddress, at: number): Promise<void>;
+  /** Whether the database refused what it was given, and would again. */
+  isRefusal(error: unknown): boolean;
+}
+
+export interface WriterOptions extends BufferLimits {
+  readonly flushIntervalMs: number;
+  /** Larger results of `perform` are not kept. */
+  readonly maxValueBytes: number;
+}
+
+export interface WriterParts {
+  readonly nodeId: string;
+  readonly facts: FactsReader;
+  readonly store: BatchStore;
+  readonly log: RogerLog;
+}
+
+/** Rows of each table per transaction, and about how many bytes. */
+const BATCH_ROWS = 2_000;
+const BATCH_BYTES = 4 * 1024 * 1024;
+/** Jobs of which nothing is known but that they were enqueued, beyond which their rows wait for more; and how long. */
+const MANY = 1_000;
+const HOLD_MS = 1_000;
+const AGAIN_MIN_MS = 200;
+const AGAIN_MAX_MS = 5_000;
+/** An idle node says that it is there. */
+const HEARTBEAT_MS = 10_000;
+/** Other nodes may still be about to write that a purged job was enqueued. */
+const PURGE_AGAIN_MS = 10_000;
+
+interface NumberedBatch {
+  readonly batch: Batch;
+  readonly number: number;
+}
+
+/** What can be told of the writing. */
+export interface WriterStatus {
+  /** Rows that wait to be written. */
+  readonly buffered: number;
+  /** Updates of rows that were dropped since the start, because the database was away for too long or refused them. */
+  readonly dropped: number;
+  /** Why nothing can be written at the moment; undefined while it can. */
+  readonly trouble: Error | undefined;
+}
+
+export class HistoryWriter implements JobRecorder {
+  private readonly buffer: RecordBuffer;
+  private readonly clock = new EventClock();
+  /** Of the runs that go on here, as they were before the handler had their args. */
+  private readonly running = new Map<string, JobFacts>();
+  private readonly purges: { readonly address: QueueAddress; readonly at: number }[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private flushing: Promise<void> | undefined;
+  /** What is being written, or could not be. */
+  private readonly pending: NumberedBatch[] = [];
+  private lastBatch = 0;
+  private isFlushing = false;
+  private lastWriteAt = 0;
+  private againMs = AGAIN_MIN_MS;
+  private droppedBefore = 0;
+  private droppedNow = 0;
+  private trouble: Error | undefined;
+  private isClosed = false;
+  private heartbeat: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly parts: WriterParts,
+    private readonly options: WriterOptions,
+  ) {
+    this.buffer = new RecordBuffer(options);
+  }
+
+  /** The database can be written to. */
+  start(): void {
+    this.heartbeat = setInterval(() => {
+      if (performance.now() - this.lastWriteAt >= HEARTBEAT_MS) this.flushSoon(0);
+    }, HEARTBEAT_MS).unref();
+    this.flushSoon(0);
+  }
+
+  get status(): WriterStatus {
+    const { buffer, pending, droppedBefore, droppedNow, trouble } = this;
+    const underWay = pending.reduce((sum, { batch }) => sum + batch.jobs.length + batch.runs.length, 0);
+    return { buffered: buffer.rowCount + underWay, dropped: droppedBefore + droppedNow, trouble };
+  }
+
+  // --- what Roger tells
+
+  enqueued(job: Job): void {
+    this.dropped(this.buffer.addJob(enqueuedJob(this.factsOf(job), job)));
+    this.flushSoon();
+  }
+
+  began(run: RunRecord): void {
+    const known = this.running.get(run.id);
+    const facts = known ?? this.factsOf(run.job);
+    this.running.set(run.id, facts);
+    if (known === undefined) {
+      this.dropped(this.buffer.addJob(begunJob(facts, run, this.clock.next(run.startedAt))));
+    }
+    this.dropped(this.buffer.addRun(begunRun(facts, run, known !== undefined)));
+    this.flushSoon();
+  }
+
+  ended(end: JobEnd): void {
+    const { job, run, at } = end;
+    // What could not be read has no name to be found by; it stands among the buried.
+    if (job === undefined) return;
+    const facts = (run === undefined ? undefined : this.running.get(run.id)) ?? this.factsOf(job);
+    this.dropped(this.buffer.addJob(endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at))));
+    if (run !== undefined) {
+      this.running.delete(run.id);
+      this.dropped(this.buffer.addRun(endedRun(facts, run, end, this.valueOf(end.result))));
+      this.count(run, end);
+    }
+    this.flushSoon();
+  }
+
+  purged(address: QueueAddress, at: number): void {
+    this.purges.push({ address, at });
+    this.flushSoon();
+    setTimeout(() => {
+      this.purges.push({ address, at });
+      this.flushSoon();
+    }, PURGE_AGAIN_MS).unref();
+  }
+
+  private count({ job, startedAt }: RunRecord, end: JobEnd): void {
+    // Of a later attempt it is not known on this node since when it waited.
+    const waitMs = job.attempt > 1 ? undefined : startedAt - Math.max(job.queuedAt, job.runAt ?? 0);
+    this.buffer.counts.add(job.name, end.at, resultOf(end), end.at - startedAt, waitMs);
+  }
+
+  /** Those that the buffer has, or read anew. */
+  private factsOf(job: Job): JobFacts {
+    const facts = this.buffer.jobOf(job.partition, job.id)?.facts;
+    const isSame = facts?.queued_at === job.queuedAt && facts.name === job.name && facts.queue === job.queue;
+    return isSame ? facts : this.parts.facts.read(job);
+  }
+
+  private valueOf(result: unknown): string | null {
+    if (result === undefined) return null;
+    try {
+      // Undefined for what has no place in JSON.
+      const text = JSON.stringify(result) as string | undefined;
+      return text === undefined || text.length > this.options.maxValueBytes ? null : text;
+    } catch {
+      return null;
+    }
+  }
+
+  // --- writing
+
+  /** Writes all that there is, as far as that goes in this time. @returns whether all is written. */
+  async flush(withinMs: number): Promise<boolean> {
+    const deadline = performance.now() + withinMs;
+    this.isFlushing = true;
+    while (!this.isIdle && performance.now() < deadline) {
+      clearTimeout(this.timer);
+      this.timer = undefined;
+      this.flushing ??= this.write();
+      await endOf(this.flushing, deadline - performance.now());
+      if (this.trouble !== undefined) await pause(Math.min(AGAIN_MIN_MS, deadline - performance.now()));
+    }
+    this.isFlushing = false;
+    return this.isIdle;
+  }
+
+  /** Takes and writes no more. */
+  close(): void {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    clearInterval(this.heartbeat);
+    const { buffered, dropped } = this.status;
+    if (buffered === 0 && dropped === 0) return;
+    this.parts.log.warn(
+      `The job history of this process has gaps: ${dropped} updates of rows were dropped, and ${buffered} were not written when it ended`,
+    );
+  }
+
+  private get isIdle(): boolean {
+    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.purges.length === 0;
+    return isNothingLeft && this.flushing === undefined;
+  }
+
+  private flushSoon(afterMs = this.options.flushIntervalMs): void {
+    if (this.isClosed || this.flushing !== undefined) return;
+    if (this.timer === undefined) {
+      this.timer = setTimeout(() => {
+        this.timer = undefined;
+        this.flushing ??= this.write();
+      }, afterMs).unref();
+    } else if (this.trouble === undefined && this.buffer.readyCount >= BATCH_ROWS) {
+      clearTimeout(this.timer);
+      this.timer = undefined;
+      this.flushing = this.write();
+    }
+  }
+
+  private async write(): Promise<void> {
+    // A turn later, so that what flushes is not what recorded.
+    await Promise.resolve();
+    let isWell = await this.writeBatch();
+    while (isWell && this.buffer.readyCount >= BATCH_ROWS) isWell = await this.writeBatch();
+    isWell &&= await this.writePurges();
+    this.flushing = undefined;
+    this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
+    if (!isWell) this.flushSoon(this.againMs);
+    else if (!this.buffer.isEmpty || this.purges.length > 0) this.flushSoon();
+  }
+
+  private async writeBatch(): Promise<boolean> {
+    if (this.pending.length === 0) {
+      this.pending.push({
+        batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.holdMs),
+        number: ++this.lastBatch,
+      });
+    }
+    for (;;) {
+      const [next] = this.pending;
+      if (next === undefined) break;
+      try {
+        await this.parts.store.write(next.batch, next.number);
+        this.pending.shift();
+      } catch (error) {
+        if (!this.parts.store.isRefusal(error)) {
+          // Again as it is and under its number: it may have been written, and only the answer was lost.
+          this.failed(error);
+          return false;
+        }
+        this.split(next, error);
+      }
+    }
+    this.lastWriteAt = performance.now();
+    this.worked();
+    return true;
+  }
+
+  /** A row that the database can't take must not keep all others from it. */
+  private split({ batch }: NumberedBatch, error: unknown): void {
+    const rows = batch.jobs.length + batch.runs.length;
+    const halves = rows > 1 ? [...halvesOf(batch)] : [];
+    this.pending.splice(0, 1, ...halves.map((half) => ({ batch: half, number: ++this.lastBatch })));
+    if (halves.length > 0) return;
+    this.droppedNow += rows;
+    this.parts.log.error(`The database refuses a row of the job history: ${messageOf(error)}`);
+  }
+
+  /** Where many jobs come, most are over before a row that says that they wait would be of use. */
+  private get holdMs(): number {
+    return this.isFlushing || this.buffer.enqueuedCount < MANY ? 0 : HOLD_MS;
+  }
+
+  private async writePurges(): Promise<boolean> {
+    for (;;) {
+      const [purge] = this.purges;
+      if (purge === undefined) return true;
+      try {
+        await this.parts.store.markPurged(purge.address, purge.at);
+        this.purges.shift();
+      } catch (error) {
+        this.failed(error);
+        return false;
+      }
+    }
+  }
+
+  private dropped(rows: number): void {
+    if (rows === 0) return;
+    if (this.droppedNow === 0) {
+      this.parts.log.error(
+        `The job history can't be written fast enough, or at all (${this.trouble === undefined ? 'the database is slow' : messageOf(this.trouble)}): ` +
+          `its oldest rows are dropped until it can; the jobs go on`,
+      );
+    }
+    this.droppedNow += rows;
+  }
+
+  private failed(error: unknown): void {
+    const trouble = error instanceof Error ? error : new Error(String(error));
+    if (this.trouble === undefined) {
+      this.parts.log.warn(`The job history can't be written, and is kept in memory: ${messageOf(trouble)}`);
+    }
+    this.trouble = trouble;
+  }
+
+  private worked(): void {
+    if (this.trouble === undefined && this.droppedNow === 0) return;
+    const gap =
+      this.droppedNow === 0 ? 'nothing is missing' : `${this.droppedNow} updates of rows are missing`;
+    if (this.trouble !== undefined || this.buffer.rowCount < BATCH_ROWS) {
+      this.parts.log.log(`The job history is written again; ${gap}`);
+      this.droppedBefore += this.droppedNow;
+      this.droppedNow = 0;
+    }
+    this.trouble = undefined;
+  }
+}
+
+function* halvesOf({ jobs, runs, counts }: Batch): Generator<Batch> {
+  const nothing: Batch['counts'] = [];
+  if (jobs.length > 0 && runs.length > 0) {
+    yield { jobs, runs: [], counts };
+    yield { jobs: [], runs, counts: nothing };
+    return;
+  }
+  const middle = Math.ceil(Math.max(jobs.length, runs.length) / 2);
+  yield { jobs: jobs.slice(0, middle), runs: runs.slice(0, middle), counts };
+  yield { jobs: jobs.slice(middle), runs: runs.slice(middle), counts: nothing };
+}
+
+function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ');
+}
+
+/** Or of the time. */
+async function endOf(work: Promise<void>, withinMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeIsOver = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(0, withinMs))));
+  await Promise.race([work, timeIsOver]);
+  clearTimeout(timer);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

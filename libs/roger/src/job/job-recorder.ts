@@ -1,0 +1,73 @@
+// What is told of every job to whoever keeps a record: that it was enqueued, that an attempt began, how it ended.
+import type { Job } from './job';
+import type { QueueAddress } from './names';
+
+/** An attempt at a job, from its begin on. */
+export interface RunRecord {
+  /** No other run has it, on whatever node: the node's id and a number. */
+  readonly id: string;
+  /** The node that runs it, as in `ClusterService.nodes()`. */
+  readonly node: string;
+  readonly job: Job;
+  /** In ms since the epoch, by the node's clock. */
+  readonly startedAt: number;
+  /** When it is told to end, in ms since the epoch; undefined: it may take as long as it does, or its thread is not free yet. */
+  readonly timeLimitAt: number | undefined;
+  /** Of a job with a key. */
+  readonly fence: number | undefined;
+  readonly isolation: 'process' | 'thread';
+}
+
+/** Why a job or an attempt ended as it did. */
+export interface EndReason {
+  /** The code of a RogerError (`ROGER_JOB_TIMEOUT`, …), or the name of another error. */
+  readonly type: string;
+  readonly message: string;
+  readonly stack?: string | undefined;
+}
+
+/** How an attempt ended, or a job that was not attempted. */
+export interface JobEnd {
+  /** Undefined where the message could not be understood as a job. */
+  readonly job: Job | undefined;
+  readonly address: QueueAddress;
+  /** Undefined where nothing had begun. */
+  readonly run: RunRecord | undefined;
+  /** In ms since the epoch. Of a run: `startedAt` and how long it took, so that a clock that is set makes none negative. */
+  readonly at: number;
+  /**
+   * `retried`, `failed` (its only attempt) and `buried` are attempts that failed. Without a run: `buried`, `cancelled`,
+   * `handedOn`. `lost`: its outcome doesn't count, for another node has been given the job.
+   */
+  readonly outcome:
+    | 'done'
+    | 'retried'
+    | 'failed'
+    | 'discarded'
+    | 'snoozed'
+    | 'buried'
+    | 'cancelled'
+    | 'handedOn'
+    | 'handedBack'
+    | 'lost';
+  /** What `perform` returned. */
+  readonly result?: unknown;
+  readonly reason?: EndReason | undefined;
+  /** Of a job that comes again after some seconds. */
+  readonly again?: { readonly attempt: number; readonly at: number } | undefined;
+}
+
+/**
+ * Keeps a record of jobs; given to `JobRecorders.add`. Its methods are called in the middle of the work: they return at
+ * once and do what takes time later. One that throws is logged and harms no job.
+ */
+export interface JobRecorder {
+  /** The broker (of a job with a key, its ledger) has the job for sure. Its run may have been told of before, on this node or another. */
+  enqueued?(job: Job): void;
+  /** Right before `perform`, whose args are still as they came. Of a run in a thread once more when the thread has it, with its time limit. */
+  began?(run: RunRecord): void;
+  /** Once for each run, when its outcome is settled; and for jobs that end without a run. */
+  ended?(end: JobEnd): void;
+  /** What was waiting in the queue has been removed by `GlobalStateService.purge`. */
+  purged?(address: QueueAddress, at: number): void;
+}

@@ -1,0 +1,136 @@
+// Tells whoever keeps a record what happens to jobs. Costs nothing while nobody does.
+import { performance } from 'node:perf_hooks';
+import { InvalidArgumentError, oneLine } from '../job/errors';
+import type { Job } from '../job/job';
+import type { JobEnd, JobRecorder, RunRecord } from '../job/job-recorder';
+import type { RogerLog } from '../job/log';
+import type { QueueAddress } from '../job/names';
+import { describe } from '../job/names';
+
+/** A run that is being recorded. */
+export interface OpenRecord {
+  run: RunRecord;
+  /** By `performance.now()`. */
+  readonly begunAt: number;
+}
+
+/**
+ * For libraries that keep a record of what happens to jobs on this node, such as a history: see {@link JobRecorder}.
+ *
+ * @example
+ * ```ts
+ * import { Injectable } from '@nestjs/common';
+ * import { JobRecorders } from 'nestjs-roger';
+ *
+ * \@Injectable()
+ * export class FailureCounter {
+ *   readonly counts = new Map<string, number>();
+ *
+ *   constructor(recorders: JobRecorders) {
+ *     recorders.add({
+ *       ended: ({ job, outcome }) => {
+ *         if (outcome !== 'buried' || job === undefined) return;
+ *         this.counts.set(job.name, (this.counts.get(job.name) ?? 0) + 1);
+ *       },
+ *     });
+ *   }
+ * }
+ * ```
+ */
+export class JobRecorders {
+  private readonly recorders = new Set<JobRecorder>();
+  private lastRun = 0;
+  private complaint: string | undefined;
+
+  /** @internal */
+  constructor(
+    private readonly nodeId: string,
+    private readonly log: RogerLog,
+  ) {}
+
+  /**
+   * Tells the recorder of all that happens on this node from now on, until the returned function is called.
+   * @throws InvalidArgumentError
+   */
+  add(recorder: JobRecorder): () => void {
+    if (typeof recorder !== 'object' || (recorder as unknown) === null) {
+      throw new InvalidArgumentError('recorder', `must be an object, not ${describe(recorder)}`);
+    }
+    this.recorders.add(recorder);
+    return () => {
+      this.recorders.delete(recorder);
+    };
+  }
+
+  /** @internal */
+  get isEmpty(): boolean {
+    return this.recorders.size === 0;
+  }
+
+  /** @internal */
+  enqueued(job: Job): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.enqueued?.(job));
+  }
+
+  /** @internal @returns undefined while nobody keeps a record. */
+  begin(job: Job, about: Pick<RunRecord, 'fence' | 'isolation' | 'timeLimitAt'>): OpenRecord | undefined {
+    if (this.isEmpty) return undefined;
+    const id = `${this.nodeId}/${(++this.lastRun).toString(36)}`;
+    const run: RunRecord = { id, node: this.nodeId, job, startedAt: Date.now(), ...about };
+    this.began(run);
+    return { run, begunAt: performance.now() };
+  }
+
+  /** @internal A thread has begun it. */
+  limit(record: OpenRecord, timeLimitAt: number): void {
+    record.run = { ...record.run, timeLimitAt };
+    this.began(record.run);
+  }
+
+  /** @internal */
+  ended(end: JobEnd): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.ended?.(end));
+  }
+
+  /** @internal The broker has buried it by itself. */
+  buriedByBroker(job: Job): void {
+    const { partition, queue } = job;
+    const reason = {
+      type: 'DeliveredTooOften',
+      message: 'it was delivered too often without an end, so the broker has buried it',
+    };
+    this.ended({
+      job,
+      address: { partition, queue },
+      run: undefined,
+      at: Date.now(),
+      outcome: 'buried',
+      reason,
+    });
+  }
+
+  /** @internal */
+  purged(address: QueueAddress): void {
+    const at = Date.now();
+    for (const recorder of this.recorders) this.guard(() => recorder.purged?.(address, at));
+  }
+
+  private began(run: RunRecord): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.began?.(run));
+  }
+
+  private guard(tell: () => void): void {
+    try {
+      tell();
+    } catch (thrown) {
+      const message = oneLine(thrown instanceof Error ? thrown.message : describe(thrown));
+      // What fails for one job fails for all: once is enough, until it is something else.
+      if (message === this.complaint) return;
+      this.complaint = message;
+      this.log.error(
+        `A recorder of jobs threw: ${message}; the jobs go on`,
+        thrown instanceof Error ? thrown.stack : undefined,
+      );
+    }
+  }
+}
