@@ -45,6 +45,7 @@ export {
   InvalidOptionsError,
   JobCancelledError,
   JobCrashedError,
+  JobDefinitionInactiveError,
   JobTimeoutError,
   JobFailedError,
   JobNotFinishedError,
@@ -70,6 +71,7 @@ export {
   UnknownJobError,
   UnknownPartitionError,
 } from './job/errors';
+export { DefinitionGates } from './job/definition-gates';
 export type { Problem } from './job/errors';
 export type { Job, ReplyTo } from './job/job';
 export { KeySet } from './job/key-set';
@@ -108,7 +110,13 @@ export type {
 } from './partition/buried-jobs.service';
 export type { ThreadOptions, ThreadResourceLimits } from './nest/threads/thread-options';
 export { GlobalStateService } from './partition/global-state.service';
-export type { CancelResult, PauseResult } from './partition/global-state.service';
+export type {
+  CancelResult,
+  HeldJob,
+  HoldResult,
+  PauseResult,
+  ReleaseResult,
+} from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';
 export type { PartitionsFactory, PartitionsProvider } from './nest/partition-source-option';
 export type { PartitionState } from './partition/partition';

@@ -16,6 +16,7 @@ import { ClusterReports } from './info/cluster-reports';
 import { InfoService } from './info/info.service';
 import { answerQuestions } from './info/node-answers';
 import { NodeInfoService } from './info/node-info.service';
+import { DefinitionGates } from './job/definition-gates';
 import type { Class } from './job/job-definition';
 import type { Job } from './job/job';
 import { decodeJob } from './job/job-codec';
@@ -39,6 +40,7 @@ import { GlobalStateService } from './partition/global-state.service';
 import { PartitionCatalogue } from './partition/partition-catalogue';
 import { PartitionFeed } from './partition/partition-feed';
 import { PartitionService } from './partition/partition.service';
+import { ReleasedDefinitions } from './partition/released-definitions';
 import { AwaitedJobs } from './reports/awaited-jobs';
 import { OutcomeReplies } from './reports/outcome-replies';
 import { ProgressReports } from './reports/progress-reports';
@@ -108,6 +110,7 @@ export class RogerModule extends ConfigurableModuleClass {
 
 /** All that one instance is made of. */
 class Parts {
+  readonly gates = new DefinitionGates();
   readonly jobQueue: JobQueue;
   readonly partitions: PartitionService;
   readonly globalState: GlobalStateService;
@@ -141,6 +144,8 @@ class Parts {
       decode,
       async (address) => (await transport.depth(address))?.ready,
     );
+    const { gates } = this;
+    const releases = new ReleasedDefinitions({ gates, holds: ledgers.holds, log });
     const post = new ReportPost(ledgers);
     const progress = new ProgressReports(post);
     const watches = new ProgressWatches(post, log);
@@ -152,6 +157,7 @@ class Parts {
       progress,
       replies,
       registry,
+      gates,
       callbacks,
       ledgers,
       retryLevelsOf: (address) => catalogue.retryLevelsOf(address) ?? retryLevels,
@@ -166,6 +172,7 @@ class Parts {
 
     this.jobQueue = new JobQueue({
       registry,
+      gates,
       transport,
       ledgers,
       awaited,
@@ -235,7 +242,7 @@ class Parts {
       activity,
       commands: answers,
       needsShutdown: settings.connection !== undefined,
-      closing: [progress, watches, replies, awaited, calls, this.health],
+      closing: [progress, watches, replies, awaited, calls, releases, this.health],
       partitions: this.partitions,
       readDeclaredJobs: (partitions) => declaredJobs(recurring, registry.runnableDefinitions, partitions),
       configured: catalogue,
@@ -290,6 +297,7 @@ function threadsOf(settings: Settings, instance: InstanceName, log: Logger): Job
 
 const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) => object }[] = [
   { service: JobQueue, of: (parts) => parts.jobQueue },
+  { service: DefinitionGates, of: (parts) => parts.gates },
   { service: PartitionService, of: (parts) => parts.partitions },
   { service: GlobalStateService, of: (parts) => parts.globalState },
   { service: BuriedJobs, of: (parts) => parts.buriedJobs },
