@@ -47,6 +47,7 @@ export {
   InvalidOptionsError,
   JobCancelledError,
   JobCrashedError,
+  JobDefinitionInactiveError,
   JobTimeoutError,
   JobFailedError,
   JobNotFinishedError,
@@ -72,6 +73,7 @@ export {
   UnknownJobError,
   UnknownPartitionError,
 } from './job/errors';
+export { DefinitionGates } from './job/definition-gates';
 export type { Problem } from './job/errors';
 export type { Job, ReplyTo } from './job/job';
 export type { EndReason, JobEnd, JobRecorder, RunRecord } from './job/job-recorder';
@@ -114,7 +116,13 @@ export type {
 export { isJobThread } from './nest/threads/job-thread';
 export type { ThreadOptions, ThreadResourceLimits } from './nest/threads/thread-options';
 export { GlobalStateService } from './partition/global-state.service';
-export type { CancelResult, PauseResult } from './partition/global-state.service';
+export type {
+  CancelResult,
+  HeldJob,
+  HoldResult,
+  PauseResult,
+  ReleaseResult,
+} from './partition/global-state.service';
 export type { OutcomeCounts } from './partition/lane';
 export type { PartitionsFactory, PartitionsProvider } from './nest/partition-source-option';
 export type { PartitionState } from './partition/partition';

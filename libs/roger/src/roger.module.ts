@@ -17,6 +17,7 @@ import { InfoService } from './info/info.service';
 import { JobDefinitions } from './info/job-definitions.service';
 import { answerQuestions } from './info/node-answers';
 import { NodeInfoService } from './info/node-info.service';
+import { DefinitionGates } from './job/definition-gates';
 import type { Class } from './job/job-definition';
 import type { Job } from './job/job';
 import { decodeJob } from './job/job-codec';
@@ -40,6 +41,7 @@ import { GlobalStateService } from './partition/global-state.service';
 import { PartitionCatalogue } from './partition/partition-catalogue';
 import { PartitionFeed } from './partition/partition-feed';
 import { PartitionService } from './partition/partition.service';
+import { ReleasedDefinitions } from './partition/released-definitions';
 import { AwaitedJobs } from './reports/awaited-jobs';
 import { JobRecorders } from './reports/job-recorders';
 import { OutcomeReplies } from './reports/outcome-replies';
@@ -110,6 +112,7 @@ export class RogerModule extends ConfigurableModuleClass {
 
 /** All that one instance is made of. */
 class Parts {
+  readonly gates = new DefinitionGates();
   readonly jobQueue: JobQueue;
   readonly definitions: JobDefinitions;
   readonly recorders: JobRecorders;
@@ -145,6 +148,8 @@ class Parts {
       decode,
       async (address) => (await transport.depth(address))?.ready,
     );
+    const { gates } = this;
+    const releases = new ReleasedDefinitions({ gates, holds: ledgers.holds, log });
     const post = new ReportPost(ledgers);
     const recorders = new JobRecorders(ledgers.nodeId, log);
     this.recorders = recorders;
@@ -165,6 +170,7 @@ class Parts {
       progress,
       replies,
       registry,
+      gates,
       callbacks,
       ledgers,
       retryLevelsOf: (address) => catalogue.retryLevelsOf(address) ?? retryLevels,
@@ -179,6 +185,7 @@ class Parts {
 
     this.jobQueue = new JobQueue({
       registry,
+      gates,
       transport,
       ledgers,
       awaited,
@@ -249,7 +256,7 @@ class Parts {
       activity,
       commands: answers,
       needsShutdown: settings.connection !== undefined,
-      closing: [progress, watches, replies, awaited, calls, this.health],
+      closing: [progress, watches, replies, awaited, calls, releases, this.health],
       partitions: this.partitions,
       readDeclaredJobs: (partitions) => declaredJobs(recurring, registry.runnableDefinitions, partitions),
       configured: catalogue,
@@ -306,6 +313,7 @@ const SERVICES: readonly { readonly service: Class; readonly of: (parts: Parts) 
   { service: JobQueue, of: (parts) => parts.jobQueue },
   { service: JobDefinitions, of: (parts) => parts.definitions },
   { service: JobRecorders, of: (parts) => parts.recorders },
+  { service: DefinitionGates, of: (parts) => parts.gates },
   { service: PartitionService, of: (parts) => parts.partitions },
   { service: GlobalStateService, of: (parts) => parts.globalState },
   { service: BuriedJobs, of: (parts) => parts.buriedJobs },

@@ -2,6 +2,7 @@
 import { IsString } from 'class-validator';
 import { noteJobOptions } from '../job/define-job';
 import { EnqueueBufferFullError } from '../job/errors';
+import { DefinitionGates } from '../job/definition-gates';
 import { JobRegistry } from '../job/job-registry';
 import type { OutgoingJob, Transport, TransportState } from '../transport';
 import { JobQueue } from './job-queue';
@@ -67,6 +68,7 @@ async function turns(): Promise<void> {
 function queueOn(transport: HeldTransport): JobQueue {
   return new JobQueue({
     registry: new JobRegistry(),
+    gates: new DefinitionGates(),
     transport: transport as unknown as Transport,
     ledgers: { enqueue: () => Promise.resolve({}), keepCancels: () => Promise.resolve() },
     awaited: {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkArgs } from '../job/args-validation';
 import { dueTimeOf, problemOfDelayMs, problemOfRunAt, secondsUntil } from '../job/delays';
+import type { DefinitionGates } from '../job/definition-gates';
 import type { Problem } from '../job/errors';
 import {
   EnqueueBufferFullError,
@@ -58,6 +59,12 @@ export interface EnqueueOptions {
    */
   runAt?: Date | number;
   /**
+   * Whether it is held from the beginning: it doesn't run until `GlobalStateService.release` lets it go, and with
+   * `delayMs` or `runAt` not before its time either. It goes by the ledger of its partition, keys or none. Not for `create`.
+   * @default false
+   */
+  held?: boolean;
+  /**
    * Whether the result has `finished`, which waits for the end of the job and gives what `perform` returned. For
    * `enqueue` of a class only. @default false
    */
@@ -92,11 +99,14 @@ interface PreparedJob {
   readonly job: Job;
   readonly body: Buffer;
   readonly argsClass: JobDefinition['argsClass'];
+  /** Why it is to be held from the beginning; undefined: it isn't. */
+  readonly heldWhy?: string | undefined;
 }
 
 export interface JobQueueParts {
   readonly registry: JobRegistry;
   readonly transport: Transport;
+  readonly gates: Pick<DefinitionGates, 'refuseInactive'>;
   readonly ledgers: Pick<Ledgers, 'enqueue' | 'keepCancels'>;
   readonly awaited: Pick<AwaitedJobs, 'expect'>;
   readonly configured: ConfiguredQueues;
@@ -111,6 +121,7 @@ const OPTION_NAMES: Record<keyof EnqueueOptions, true> = {
   id: true,
   delayMs: true,
   runAt: true,
+  held: true,
   awaitable: true,
 };
 
@@ -153,14 +164,16 @@ export class JobQueue {
 
   /**
    * Makes a job without enqueueing it, for {@link enqueue} or {@link enqueueMany}.
-   * @throws InvalidJobArgsError when the args are not plain JSON, InvalidEnqueueOptionsError, NotAJobClassError
+   * @throws InvalidJobArgsError when the args are not plain JSON, InvalidEnqueueOptionsError, NotAJobClassError,
+   * JobDefinitionInactiveError
    */
   create<J extends JobClass>(
     jobClass: J,
     args: JobArgs<J>,
-    options: Omit<EnqueueOptions, 'awaitable'> = {},
+    options: Omit<EnqueueOptions, 'awaitable' | 'held'> = {},
   ): Job<JobArgs<J>> {
     const definition = this.parts.registry.definitionOf(jobClass);
+    this.parts.gates.refuseInactive(definition.name);
     const problems = problemsOfJson(args);
     if (problems.length > 0) throw new InvalidJobArgsError(definition.name, problems);
     // Or a misspelt partition would read as one left out.
@@ -196,8 +209,8 @@ export class JobQueue {
    *
    * When the broker is away, waits up to `enqueueTimeoutMs` for it to come back (a job with a key, `ledgerTimeoutMs`).
    * @throws InvalidJobArgsError (lists each wrong field), InvalidEnqueueOptionsError, JobTooLargeError,
-   * NotAJobClassError, InvalidJobDefinitionError, QueueNotFoundError, QueueFullError, BrokerUnavailableError,
-   * BrokerBlockedError, EnqueueBufferFullError, RogerClosedError; for a job with a key LedgerUnavailableError,
+   * NotAJobClassError, InvalidJobDefinitionError, JobDefinitionInactiveError, QueueNotFoundError, QueueFullError, BrokerUnavailableError,
+   * BrokerBlockedError, EnqueueBufferFullError, RogerClosedError; for a job with a key, or `held`, LedgerUnavailableError,
    * LedgerFullError and LedgerShardsMismatchError. Nothing was enqueued, except where `maybeEnqueued` on the error is
    * true.
    */
@@ -232,10 +245,11 @@ export class JobQueue {
   private async enqueueAwaitable({
     job,
     argsClass,
+    heldWhy,
   }: PreparedJob): Promise<AwaitableEnqueueResult<never, never>> {
     const { replyTo, ready, finished, forget } = this.parts.awaited.expect(job.id);
     try {
-      const prepared = this.encoded({ ...job, replyTo }, undefined);
+      const prepared = { ...this.encoded({ ...job, replyTo }, undefined), heldWhy };
       // Before a mailbox is opened for nothing.
       if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
       await ready();
@@ -255,8 +269,8 @@ export class JobQueue {
   private async enqueueOne(prepared: PreparedJob): Promise<EnqueueResult<never>> {
     const { job, argsClass } = prepared;
     if (argsClass !== undefined) await refuseWrongArgs(job, argsClass);
-    if (isOfLedger(job)) {
-      const existingJobId = await this.keyed.enqueue(job, prepared.body);
+    if (isOfLedger(job) || prepared.heldWhy !== undefined) {
+      const existingJobId = await this.keyed.enqueue(job, prepared.body, prepared.heldWhy);
       const enqueued = { status: 'enqueued', job: job as Job<never> } as const;
       if (existingJobId !== undefined) return { ...enqueued, status: 'duplicate', existingJobId };
       this.parts.recorders?.enqueued(job);
@@ -369,9 +383,9 @@ export class JobQueue {
   }
 
   private async sendOnce(prepared: PreparedJob): Promise<string | undefined> {
-    const { job, body } = prepared;
-    if (isOfLedger(job)) {
-      const existingJobId = await this.keyed.enqueue(job, body);
+    const { job, body, heldWhy } = prepared;
+    if (isOfLedger(job) || heldWhy !== undefined) {
+      const existingJobId = await this.keyed.enqueue(job, body, heldWhy);
       if (existingJobId === undefined) this.parts.recorders?.enqueued(job);
       return existingJobId;
     }
@@ -394,11 +408,15 @@ export class JobQueue {
 
   /** @throws what `create` throws, JobTooLargeError */
   private prepare(jobOrClass: unknown, args?: unknown, options?: EnqueueOptions): PreparedJob {
+    const { held, ...others } = options ?? {};
+    if (held !== undefined && typeof held !== 'boolean')
+      refuseProblems([{ path: 'held', message: `${describe(held)} is not true or false` }]);
     const job =
       typeof jobOrClass === 'function'
-        ? this.create(jobOrClass as JobClass, args as JobArgs<JobClass>, options)
+        ? this.create(jobOrClass as JobClass, args as JobArgs<JobClass>, others)
         : this.renew(jobOrClass as Job);
-    return this.encoded(job, this.definitionNamed(job.name).argsClass);
+    const prepared = this.encoded(job, this.definitionNamed(job.name).argsClass);
+    return held === true ? { ...prepared, heldWhy: HELD_BY_PRODUCER } : prepared;
   }
 
   /** @throws JobTooLargeError */
@@ -447,6 +465,7 @@ export class JobQueue {
     if (!isObject(given)) throw new NotAJobClassError(describe(given));
     const { id, name, partition, queue, args } = given;
     const definition = this.definitionNamed(name);
+    this.parts.gates.refuseInactive(name);
     const problems = problemsOfJson(args);
     if (problems.length > 0) throw new InvalidJobArgsError(name, problems);
     const keys = keysOf(definition, args);
@@ -497,6 +516,9 @@ function problemsOfNames(options: EnqueueOptions): Problem[] {
 
 function problemsOfOptions(options: EnqueueOptions, job: Job): Problem[] {
   const problems = problemsOfNames(options);
+  if ((options as EnqueueOptions).held !== undefined) {
+    problems.push({ path: 'held', message: 'only enqueue and enqueueMany of a job class take it' });
+  }
   if (options.awaitable !== undefined) {
     problems.push({ path: 'awaitable', message: 'only enqueue of a job class takes it' });
   }
@@ -524,3 +546,5 @@ function someOf(ids: readonly string[]): string {
 }
 
 const MANY = 10;
+/** Why a job is held that was enqueued so. */
+const HELD_BY_PRODUCER = 'producer';

@@ -41,7 +41,7 @@ export interface KeyedJobs {
   readonly waiting: readonly WaitingJob[];
 }
 
-/** How many jobs with keys are `waiting` in line, `queued`, `delayed`, between two attempts (`retrying`) or `running`. */
+/** How many jobs with keys are `waiting` in line, `queued`, `delayed`, between two attempts (`retrying`), `running` or `held`. */
 export type KeyedJobCounts = Readonly<Record<KeyedJobPlace, number>>;
 
 /** A job that waits for its execution key. */

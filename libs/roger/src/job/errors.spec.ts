@@ -88,6 +88,7 @@ const EXAMPLES: Record<
   ],
   MalformedJobError: [(text) => new errors.MalformedJobError(text), SHOWN],
   MisroutedJobError: [(text) => new errors.MisroutedJobError(text, 'acme/mail'), SHOWN, '"acme/mail"'],
+  JobDefinitionInactiveError: [(text) => new errors.JobDefinitionInactiveError(text), SHOWN, 'off'],
   UnknownJobError: [(text) => new errors.UnknownJobError(text, 14), SHOWN, '14 times'],
   ShutdownError: [() => new errors.ShutdownError(15_000), '15000 ms'],
   DeliveryLostError: [(text) => new errors.DeliveryLostError(text), SHOWN],

@@ -334,6 +334,17 @@ export class MisroutedJobError extends RogerError {
   }
 }
 
+/**
+ * The job's definition is switched off. Nothing was enqueued, and what is queued is held until it is switched on again; then
+ * enqueue it again.
+ */
+export class JobDefinitionInactiveError extends RogerError {
+  readonly code = 'ROGER_JOB_DEFINITION_INACTIVE';
+  constructor(readonly jobName: string) {
+    super(`The job definition ${show(jobName)} is switched off. Switch it on, then enqueue the job again.`);
+  }
+}
+
 /** No node that saw the job has a handler of its name. It is buried; deploy the handler and enqueue it again. */
 export class UnknownJobError extends RogerError {
   readonly code = 'ROGER_UNKNOWN_JOB';

@@ -101,7 +101,7 @@ export class LedgerSeat {
         continue;
       }
       const heard = this.tellAll(change);
-      if (change.kind === 'met') {
+      if (change.kind === 'met' || change.kind === 'unmoved') {
         write(letters, one, one.reply);
         continue;
       }

@@ -11,6 +11,8 @@ import type { SessionsDump } from './state/sessions';
 const JOBS_PER_PART = 2_000;
 const BYTES_PER_PART = 1024 * 1024;
 const FORMAT = 1;
+/** With held jobs, or what they leave. A reader of the first form would take them for lost. */
+const FORMAT_WITH_HOLDS = 2;
 
 /** The head of a part. The first one has the rest of the state, too. */
 interface PartHead {
@@ -39,6 +41,7 @@ interface Rest {
     readonly cancelled: readonly (readonly [id: string, reason: string, at: number])[];
     readonly paused: readonly string[];
     readonly cancelsKeptUntil?: number;
+    readonly moved?: readonly (readonly [id: string, queuedAt: number, at: number, isMet: boolean])[];
   }[];
 }
 
@@ -59,9 +62,11 @@ type JobRow = readonly [
   lease: number,
   body: number,
   runAt?: number | null,
+  hold?: readonly [why: string | null, copiesQueuedAt: number | null] | null,
 ];
 
-const PHASES: readonly Phase[] = ['waiting', 'dispatching', 'queued', 'running', 'missing'];
+const PHASES: readonly Phase[] = ['waiting', 'dispatching', 'queued', 'running', 'missing', 'held'];
+const FORMATS = `${FORMAT} or ${FORMAT_WITH_HOLDS}`;
 const HOLDS_QUEUE_KEY = 1;
 const HAS_TURN = 2;
 /** Its keys are free already; it is only on its way to the buried. */
@@ -76,9 +81,10 @@ export function* partsOf(state: LedgerState): Generator<Buffer> {
   let bodies: string[] = [];
   let bytes = 0;
   let part = 0;
+  const format = formatOf(state);
   const take = (isLast: boolean): Buffer => {
     const more = schedules.length === 0 ? {} : { schedules };
-    const head: PartHead = { format: FORMAT, part: part++, isLast, rest, jobs: rows, ...more };
+    const head: PartHead = { format, part: part++, isLast, rest, jobs: rows, ...more };
     const encoded = encodeFrame(head, bodies);
     rest = undefined;
     rows = [];
@@ -106,13 +112,23 @@ export function* partsOf(state: LedgerState): Generator<Buffer> {
   yield take(true);
 }
 
-/** Those of a lease come in their order. */
+/** Those of a lease, and those that are held, come in their order. */
 function* jobsOf(state: LedgerState): Generator<KeyedJob> {
   for (const { jobs } of state.leases.values()) yield* jobs;
   for (const { jobs } of state.partitions.values()) {
-    for (const job of jobs.values()) if (job.lease === undefined) yield job;
+    for (const job of jobs.values()) if (job.lease === undefined && job.phase !== 'held') yield job;
   }
+  for (const { held } of state.partitions.values()) for (const jobs of held.values()) yield* jobs;
   for (const job of state.sending.values()) if (isParting(job)) yield job;
+}
+
+function formatOf({ partitions }: LedgerState): number {
+  for (const { held, moved } of partitions.values()) if (held.size + moved.size > 0) return FORMAT_WITH_HOLDS;
+  return FORMAT;
+}
+
+function isKnown(format: unknown): boolean {
+  return format === FORMAT || format === FORMAT_WITH_HOLDS;
 }
 
 function isParting(job: KeyedJob): boolean {
@@ -134,11 +150,16 @@ function restOf(state: LedgerState): Rest {
       fence,
       deliveries,
     ]),
-    partitions: [...state.partitions.values()].map(({ id, cancelled, paused, cancelsKeptUntil }) => ({
+    partitions: [...state.partitions.values()].map(({ id, cancelled, moved, paused, cancelsKeptUntil }) => ({
       id,
       cancelled: [...cancelled].map(([job, { reason, at }]) => [job, reason, at]),
       paused: [...paused],
       cancelsKeptUntil,
+      ...(moved.size === 0
+        ? {}
+        : {
+            moved: [...moved.values()].map(({ id: job, queuedAt, at, isMet }) => [job, queuedAt, at, isMet]),
+          }),
     })),
   };
 }
@@ -167,6 +188,9 @@ function rowOf(job: KeyedJob, body: number): JobRow {
     job.lease?.dispatch ?? 0,
     body,
     job.runAt ?? null,
+    job.heldWhy === undefined && job.copiesQueuedAt === undefined
+      ? null
+      : [job.heldWhy ?? null, job.copiesQueuedAt ?? null],
   ];
 }
 
@@ -186,7 +210,7 @@ export class SnapshotReader {
   add(bytes: Buffer): boolean {
     const frame = Frame.read(bytes);
     const head = (frame.head ?? {}) as PartHead;
-    if (head.format !== FORMAT) throw new SnapshotError(`its format is ${head.format}, not ${FORMAT}`);
+    if (!isKnown(head.format)) throw new SnapshotError(`its format is ${head.format}, not ${FORMATS}`);
     if (head.part !== this.parts) throw new SnapshotError(`part ${this.parts} is missing`);
     this.parts++;
     if (head.rest !== undefined) this.addRest(head.rest);
@@ -205,10 +229,12 @@ export class SnapshotReader {
     state.sessions.load(sessions);
     for (const [dispatch, owner, fence, deliveries] of leases)
       state.leases.set(dispatch, new Lease(dispatch, owner, fence, deliveries));
-    for (const { id: partitionId, cancelled, paused, cancelsKeptUntil = 0 } of partitions) {
+    for (const { id: partitionId, cancelled, paused, cancelsKeptUntil = 0, moved = [] } of partitions) {
       const partition = state.partition(partitionId);
       for (const [job, reason, at] of cancelled) partition.cancelled.set(job, { reason, at });
       for (const queue of paused) partition.paused.add(queue);
+      for (const [job, queuedAt, at, isMet] of moved)
+        partition.moved.set(`${job} ${queuedAt}`, { id: job, queuedAt, at, isMet });
       partition.cancelsKeptUntil = cancelsKeptUntil;
     }
   }
@@ -216,7 +242,7 @@ export class SnapshotReader {
   private addJob(row: JobRow, frame: Frame): void {
     const { state } = this;
     const [partitionId, queue, id, queueKey, executionKey, place, phase, flags, dispatch, since] = row;
-    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body, runAt] = row;
+    const [, , , , , , , , , , cancelReason, route, adoptedFrom, lease, body, runAt, hold] = row;
     const isParting = (flags & IS_PARTING) !== 0;
     // Who is only on its way to the buried doesn't keep its partition.
     const partition = isParting
@@ -229,6 +255,8 @@ export class SnapshotReader {
     job.dispatch = dispatch;
     job.since = since;
     job.runAt = runAt ?? undefined;
+    job.heldWhy = hold?.[0] ?? undefined;
+    job.copiesQueuedAt = hold?.[1] ?? undefined;
     job.cancelReason = cancelReason ?? undefined;
     job.route = route ?? undefined;
     job.adoptedFrom = adoptedFrom ?? undefined;
@@ -255,6 +283,10 @@ export class SnapshotReader {
         return;
       case 'missing':
         state.missing.add(job);
+        return;
+      case 'held':
+        partition.addHeld(job);
+        state.waitingCount++;
     }
   }
 
@@ -274,7 +306,7 @@ export class SnapshotReader {
 
 /** A whole state in one, for a persister. */
 export function encodeState(state: LedgerState): Buffer {
-  return encodeFrame({ ledger: 'roger', format: FORMAT }, [...partsOf(state)]);
+  return encodeFrame({ ledger: 'roger', format: formatOf(state) }, [...partsOf(state)]);
 }
 
 /** @throws SnapshotError, FrameError */
@@ -282,7 +314,7 @@ export function decodeState(bytes: Buffer, into: LedgerState): void {
   const frame = Frame.read(bytes);
   const { ledger, format } = (frame.head ?? {}) as { ledger?: unknown; format?: unknown };
   if (ledger !== 'roger') throw new SnapshotError('it is not the state of a ledger');
-  if (format !== FORMAT) throw new SnapshotError(`its format is ${String(format)}, not ${FORMAT}`);
+  if (!isKnown(format)) throw new SnapshotError(`its format is ${String(format)}, not ${FORMATS}`);
   if (frame.count === 0) throw new SnapshotError('it is not whole');
   const reader = new SnapshotReader(into);
   for (let index = 0; index < frame.count; index++) {

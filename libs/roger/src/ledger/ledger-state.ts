@@ -15,6 +15,7 @@ import type {
 import type { Line } from './state/partition-state';
 import { KeyedJob, Lease, PartitionState } from './state/partition-state';
 import type { OperationContext } from './state/operation-context';
+import { Holds } from './state/holds';
 import { Sessions } from './state/sessions';
 import { placeOf, survey } from './state/survey';
 import { Timetable } from './state/timetable';
@@ -43,7 +44,7 @@ export class LedgerState {
   readonly sending = new Map<number, KeyedJob>();
   readonly leases = new Map<number, Lease>();
   readonly missing = new Set<KeyedJob>();
-  /** Jobs in line, over all partitions. */
+  /** Jobs in line and those that are held, over all partitions. */
   waitingCount = 0;
   lastDispatch = 0;
   lastFence = 0;
@@ -62,12 +63,41 @@ export class LedgerState {
     tidy: (id) => this.tidy(id),
   });
 
+  private readonly holds = new Holds({
+    partitions: this.partitions,
+    partition: (id) => this.partition(id),
+    waitingCount: () => this.waitingCount,
+    addToWaiting: (count) => (this.waitingCount += count),
+    newPlace: () => ++this.lastPlace,
+    takeQueueKey: (job) => this.takeQueueKey(job),
+    leaveLine: (job) => this.leaveLine(job),
+    waitInLine: (job, line) => this.waitInLine(job, line),
+    passOn: (job) => this.passOn(job),
+    recall: (job) => this.recall(job),
+    send: (job, route) => this.send(job, route),
+    forget: (job) => this.forget(job),
+    tidy: (id) => this.tidy(id),
+    onStandingChange: () => this.standingVersion++,
+  });
+
   constructor(private readonly effects: LedgerEffects) {}
 
   apply(operation: Operation, context: OperationContext): Reply {
     switch (operation.op) {
       case 'enqueue':
         return { ...this.enqueue(operation, context) };
+      case 'enqueue held':
+        return { ...this.enqueue({ ...operation, op: 'enqueue' }, context, operation.why) };
+      case 'hold':
+      case 'undo hold':
+      case 'release':
+      case 'release all':
+      case 'is moved':
+      case 'met moved':
+      case 'is held':
+      case 'held jobs':
+      case 'held reasons':
+        return this.holds.apply(operation, context);
       case 'claim':
         return { ...this.claim(operation, context) };
       case 'adopt':
@@ -75,7 +105,7 @@ export class LedgerState {
       case 'park':
         return this.park(operation, context);
       case 'settle':
-        return this.settle(operation, context);
+        return { ...this.settle(operation, context) };
       case 'bid farewell':
         return this.bidFarewell(operation);
       case 'cancel':
@@ -192,6 +222,12 @@ export class LedgerState {
         return { kind: operation.op, partition: operation.partition, queue: operation.queue };
       case 'met':
         return { kind: 'met', partition: operation.partition, id: operation.id };
+      case 'hold':
+      case 'met moved': {
+        if (reply['moved'] !== true && reply['removed'] !== true) return undefined;
+        const { partition, id, queuedAt } = operation;
+        return { kind: operation.op === 'hold' ? 'moved' : 'unmoved', partition, id, queuedAt };
+      }
       case 'keep cancels':
         return { kind: 'keep cancels', partition: operation.partition, until: operation.until };
       case 'cancel': {
@@ -221,6 +257,9 @@ export class LedgerState {
             : [[partition.id, id, cancelReason, lease.fence] as const],
         ),
       ],
+      moved: partitions.flatMap(({ id, moved }) =>
+        [...moved.values()].map(({ id: job, queuedAt }) => [id, job, queuedAt] as const),
+      ),
       paused: partitions.flatMap(({ id, paused }) => [...paused].map((queue) => [id, queue] as const)),
       cancelsKept: partitions.flatMap(({ id, cancelsKeptUntil }) =>
         cancelsKeptUntil === 0 ? [] : [[id, cancelsKeptUntil] as const],
@@ -241,6 +280,7 @@ export class LedgerState {
   private enqueue(
     { partition: id, id: jobId, queue, queueKey, executionKey, body, runAt }: Operation & { op: 'enqueue' },
     { at, text, maxWaitingJobs }: OperationContext,
+    heldWhy?: string,
   ): EnqueueReply {
     const bytes = text(body);
     const partition = this.partition(id);
@@ -251,12 +291,16 @@ export class LedgerState {
     if (holder !== undefined) return { duplicate: holder.id };
     const cancel = partition.cancelled.get(jobId);
     const isDelayed = runAt !== undefined && secondsUntil(runAt, at) > 0;
-    // What is not due yet has no turn, nor has what won't run.
+    const isHeld = heldWhy !== undefined && cancel === undefined;
+    // What is not due yet has no turn, nor has what is held or won't run.
     const line =
-      executionKey === undefined || cancel !== undefined || isDelayed
+      executionKey === undefined || cancel !== undefined || isDelayed || isHeld
         ? undefined
         : partition.lineOf(executionKey);
-    if (line?.holder !== undefined && this.waitingCount >= maxWaitingJobs) return { full: maxWaitingJobs };
+    if ((isHeld || line?.holder !== undefined) && this.waitingCount >= maxWaitingJobs) {
+      this.tidy(id);
+      return { full: maxWaitingJobs };
+    }
 
     const job = new KeyedJob(partition, jobId, queue, queueKey, line?.key ?? executionKey, ++this.lastPlace);
     job.body = bytes;
@@ -269,7 +313,9 @@ export class LedgerState {
     }
     partition.jobs.set(jobId, job);
     this.takeQueueKey(job);
-    if (line === undefined) {
+    if (isHeld) {
+      this.holds.take(job, heldWhy, at);
+    } else if (line === undefined) {
       this.send(job, cancel === undefined ? this.routeUntilDue(job, at) : NORMAL);
     } else if (line.holder === undefined) {
       line.holder = job;
@@ -342,6 +388,15 @@ export class LedgerState {
     job.route = route;
     this.sending.set(job.dispatch, job);
     this.effects.dispatch(job);
+  }
+
+  /** No message of it counts until it is sent anew. */
+  private recall(job: KeyedJob): void {
+    this.sending.delete(job.dispatch);
+    this.missing.delete(job);
+    job.partition.removeQueued(job);
+    job.dispatch = 0;
+    job.adoptedFrom = undefined;
   }
 
   private dispatched(dispatch: number, at: number): void {
@@ -531,18 +586,24 @@ export class LedgerState {
 
   private settle(
     { partition, id, fence, outcome }: Operation & { op: 'settle' },
-    { text }: OperationContext,
+    { at, text, maxWaitingJobs }: OperationContext,
   ): Reply {
     const job = this.partitions.get(partition)?.jobs.get(id);
     const lease = job?.lease;
     // Settled before, and the answer was lost: or it is an old run that comes late.
     if (job === undefined || lease === undefined) return OK;
     if (!this.isPresentFence(lease, fence)) return REFUSED;
-    this.endRun(job, lease, outcome, text);
+    if (outcome.kind === 'hold' && this.waitingCount >= maxWaitingJobs) return { full: maxWaitingJobs };
+    this.endRun(job, lease, outcome, { at, text });
     return OK;
   }
 
-  private endRun(job: KeyedJob, lease: Lease, outcome: LedgerOutcome, text: (part: number) => string): void {
+  private endRun(
+    job: KeyedJob,
+    lease: Lease,
+    outcome: LedgerOutcome,
+    { at, text }: Pick<OperationContext, 'at' | 'text'>,
+  ): void {
     const body = 'body' in outcome ? text(outcome.body) : undefined;
     if (outcome.kind === 'release') {
       this.release(job, lease);
@@ -558,6 +619,16 @@ export class LedgerState {
         job.body = body;
         if (job.cancelReason === undefined) {
           this.send(job, { kind: 'retry', afterSeconds: outcome.afterSeconds });
+        } else {
+          this.freeQueueKey(job);
+          this.send(job, EXPRESS);
+        }
+        return;
+      case 'hold':
+        this.recall(job);
+        job.body = body;
+        if (job.cancelReason === undefined) {
+          this.holds.take(job, outcome.why, at);
         } else {
           this.freeQueueKey(job);
           this.send(job, EXPRESS);
@@ -639,9 +710,10 @@ export class LedgerState {
     // Who runs keeps its keys until it has stopped; the others won't run any more.
     if (job.phase === 'running') return { met };
     this.freeQueueKey(job);
-    if (job.phase === 'waiting') {
+    if (job.phase === 'waiting' || job.phase === 'held') {
       // Whoever meets it tells the callbacks.
       this.leaveLine(job);
+      this.holds.leave(job, at);
       this.send(job, EXPRESS);
     } else {
       this.passOn(job);
@@ -735,6 +807,7 @@ export class LedgerState {
         if (cancel.at > at - KEPT_MS || partition.cancelsKeptUntil > 0) break;
         partition.cancelled.delete(id);
       }
+      this.holds.expire(partition, at - KEPT_MS);
       this.tidy(partition.id);
     }
   }

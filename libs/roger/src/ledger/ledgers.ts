@@ -18,6 +18,7 @@ import { encodeFrame, Frame } from './frame';
 import type { Part } from './frame';
 import type { Answer, MakeOperation } from './ledger-client';
 import { HeldDeliveries, isHeldMail } from './held-deliveries';
+import { JobHolds } from './job-holds';
 import { LedgerSeat } from './ledger-seat';
 import type { LostJobsParts } from './lost-jobs';
 import type { Mail } from './mail';
@@ -81,6 +82,7 @@ export type Claimed =
 export type SettledAs =
   | Exclude<LedgerOutcome, { readonly body: number }>
   | (Omit<Extract<LedgerOutcome, { readonly kind: 'retry' }>, 'body'> & { readonly body: Buffer })
+  | (Omit<Extract<LedgerOutcome, { readonly kind: 'hold' }>, 'body'> & { readonly body: Buffer })
   | (Omit<Extract<LedgerOutcome, { readonly kind: 'bury' }>, 'body'> & { readonly body: Buffer });
 
 /** What a cancel came to. */
@@ -115,6 +117,7 @@ export class Ledgers implements Mailbox {
   private readonly looking = new Map<number, Promise<boolean>>();
   private readonly announcements: Announcements;
   readonly schedules: Schedules;
+  readonly holds: JobHolds;
   private listener: LedgersListener | undefined;
   private isReceiving = false;
   private isClosed = false;
@@ -154,6 +157,15 @@ export class Ledgers implements Mailbox {
         this.post(node, question);
       },
     });
+    this.holds = new JobHolds({
+      ask: (partition, make, bytes) => this.ask(partition, make, bytes),
+      askLedger: async (ledger, make) => {
+        if (!(await this.isInUse(ledger))) return undefined;
+        this.receive();
+        return this.seat(ledger).client.ask(`(ledger ${ledger})`, make);
+      },
+      ledgerShards: options.ledgerShards,
+    });
     this.schedules = new Schedules({
       ask: (partition, make, bytes) => this.ask(partition, make, bytes),
       askLedger: (ledger, make) => this.seat(ledger).client.ask(`(ledger ${ledger})`, make),
@@ -184,7 +196,10 @@ export class Ledgers implements Mailbox {
     this.receive();
     this.presence.serve();
     this.expireTimer = setInterval(() => {
-      for (const board of this.boards.values()) board.expire();
+      for (const [ledger, board] of this.boards) {
+        board.expire();
+        if (board.hasOldNotes) this.fetch(ledger);
+      }
     }, EXPIRE_MS).unref();
   }
 
@@ -203,13 +218,19 @@ export class Ledgers implements Mailbox {
 
   // --- keyed jobs
 
-  /** @throws LedgerFullError, LedgerUnavailableError, EnqueueBufferFullError, RogerClosedError */
-  async enqueue(job: Job, body: Buffer): Promise<EnqueueReply> {
+  /**
+   * @param heldWhy it is held from the beginning, for this reason
+   * @throws LedgerFullError, LedgerUnavailableError, EnqueueBufferFullError, RogerClosedError
+   */
+  async enqueue(job: Job, body: Buffer, heldWhy?: string): Promise<EnqueueReply> {
     const { partition, id, queue, queueKey, executionKey, runAt } = job;
     const text = body.toString('latin1');
     const { reply } = await this.ask(
       partition,
-      (add) => ({ op: 'enqueue', partition, id, queue, queueKey, executionKey, runAt, body: add(text) }),
+      (add) => ({
+        ...(heldWhy === undefined ? { op: 'enqueue' } : { op: 'enqueue held', why: heldWhy }),
+        ...{ partition, id, queue, queueKey, executionKey, runAt, body: add(text) },
+      }),
       body.length,
     );
     const { duplicate, full } = reply as EnqueueReply;
@@ -260,7 +281,10 @@ export class Ledgers implements Mailbox {
     return reply['refused'] !== true;
   }
 
-  /** @returns false when the run's fence is old: its outcome was refused. */
+  /**
+   * @returns false when the run's fence is old: its outcome was refused.
+   * @throws LedgerFullError when the job is to be held and there is no room: it is as it was
+   */
   async settle(partition: string, id: string, fence: number, outcome: SettledAs): Promise<boolean> {
     const text = 'body' in outcome ? outcome.body.toString('latin1') : undefined;
     const { reply } = await this.ask(
@@ -274,6 +298,7 @@ export class Ledgers implements Mailbox {
       }),
       text?.length,
     );
+    if (typeof reply['full'] === 'number') throw new LedgerFullError(partition, reply['full']);
     return reply['refused'] !== true;
   }
 

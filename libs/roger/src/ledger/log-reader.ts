@@ -44,6 +44,10 @@ const QUESTIONS: ReadonlySet<Operation['op']> = new Set([
   'is queued',
   'is executing',
   'is cancelled',
+  'is moved',
+  'is held',
+  'held jobs',
+  'held reasons',
   'schedules',
 ]);
 

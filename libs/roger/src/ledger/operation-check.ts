@@ -2,9 +2,10 @@
 import { isCount } from '../job/is-count';
 import type { Operation } from './operation';
 
-type Kind = 'text' | 'text?' | 'count' | 'count?' | 'outcome' | 'catch-up' | 'source';
+type Kind = 'text' | 'text?' | 'count' | 'count?' | 'flag?' | 'outcome' | 'catch-up' | 'source';
 
 const JOB = { partition: 'text', id: 'text' } as const;
+const COPIES = { ...JOB, queuedAt: 'count' } as const;
 const QUEUE = { partition: 'text', queue: 'text' } as const;
 const KEYS = { queue: 'text', queueKey: 'text?', executionKey: 'text?' } as const;
 const TOKEN = { state: 'text', dispatch: 'count' } as const;
@@ -17,6 +18,26 @@ const SCHEDULE = { partition: 'text', name: 'text' } as const;
 const FIELDS = new Map<unknown, readonly (readonly [field: string, kind: Kind])[]>(
   Object.entries({
     enqueue: { ...JOB, ...KEYS, body: 'count', runAt: 'count?' },
+    'enqueue held': { ...JOB, ...KEYS, body: 'count', runAt: 'count?', why: 'text' },
+    hold: {
+      ...COPIES,
+      ...{
+        queue: 'text',
+        runAt: 'count?',
+        hasKeys: 'flag?',
+        isDelivered: 'flag?',
+        why: 'text',
+        body: 'count',
+      },
+    },
+    'undo hold': COPIES,
+    release: { ...JOB, isNow: 'flag?' },
+    'release all': { partition: 'text', why: 'text', count: 'count' },
+    'is moved': COPIES,
+    'met moved': COPIES,
+    'is held': JOB,
+    'held jobs': { partition: 'text', why: 'text?', count: 'count' },
+    'held reasons': {},
     claim: { ...JOB, ...TOKEN, ...HOLDER, chain: 'count' },
     adopt: { ...JOB, ...KEYS, ...TOKEN, ...HOLDER },
     park: { ...JOB, ...TOKEN, body: 'count' },
@@ -74,6 +95,8 @@ function is(kind: Kind, value: unknown): boolean {
       return isCount(value);
     case 'count?':
       return value === undefined || isCount(value);
+    case 'flag?':
+      return value === undefined || typeof value === 'boolean';
     case 'outcome':
       return isOutcome(value);
     case 'catch-up':
@@ -85,7 +108,7 @@ function is(kind: Kind, value: unknown): boolean {
 
 function isOutcome(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  const { kind, body, afterSeconds, reason } = value as Readonly<Record<string, unknown>>;
+  const { kind, body, afterSeconds, reason, why } = value as Readonly<Record<string, unknown>>;
   switch (kind) {
     case 'done':
     case 'cancelled':
@@ -95,6 +118,8 @@ function isOutcome(value: unknown): boolean {
       return isCount(body) && isCount(afterSeconds) && afterSeconds > 0;
     case 'bury':
       return isCount(body) && isReason(reason);
+    case 'hold':
+      return isCount(body) && is('text', why);
     default:
       return false;
   }

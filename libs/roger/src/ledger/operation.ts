@@ -12,6 +12,11 @@ interface OfJob {
   readonly id: string;
 }
 
+/** Those that were enqueued without keys, under this id and at this time in ms since the epoch. */
+interface Copies extends OfJob {
+  readonly queuedAt: number;
+}
+
 /** Who has the job's message. */
 interface Holder {
   /** A token that no other delivery has. */
@@ -89,12 +94,60 @@ export type LedgerOutcome =
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'retry'; readonly afterSeconds: number; readonly body: number }
   | { readonly kind: 'bury'; readonly reason: BuriedReason; readonly body: number }
+  /** It must not run for now: it is kept until it is released. */
+  | { readonly kind: 'hold'; readonly why: string; readonly body: number }
   /** It was granted behind another and has not begun: it takes its place in line again. */
   | { readonly kind: 'release' };
 
 export type Operation =
   /** `runAt`: it is due then, in ms since the epoch, and not at once. */
   | (OfJob & JobKeys & { readonly op: 'enqueue'; readonly body: number; readonly runAt?: number | undefined })
+  /** The same, but it is held from the beginning. Another kind, for one that a keeper didn't understand would run. */
+  | (OfJob &
+      JobKeys & {
+        readonly op: 'enqueue held';
+        readonly body: number;
+        readonly runAt?: number | undefined;
+        readonly why: string;
+      })
+  /**
+   * Holds a job that has not begun; `body` counts where the ledger has not the bytes itself. One without keys is taken over,
+   * and `isDelivered` says that its copy is in hand. One that `hasKeys` is known, or there is none.
+   */
+  | (Copies & {
+      readonly op: 'hold';
+      readonly queue: string;
+      readonly runAt?: number | undefined;
+      readonly hasKeys?: boolean | undefined;
+      readonly isDelivered?: boolean | undefined;
+      readonly why: string;
+      readonly body: number;
+    })
+  /** A copy of a job that was taken over runs, or has run: the hold came too late. */
+  | (Copies & { readonly op: 'undo hold' })
+  /** Lets a held job go its way; `isNow`: before all others, and though it is not due. */
+  | (OfJob & { readonly op: 'release'; readonly isNow?: boolean | undefined })
+  /** The same for the first of those that are held for a reason, so many. */
+  | {
+      readonly op: 'release all';
+      readonly partition: string;
+      readonly why: string;
+      readonly count: number;
+    }
+  /** Whether a copy that no ledger has sent is void. */
+  | (Copies & { readonly op: 'is moved' })
+  /** A void copy has turned up and gone. */
+  | (Copies & { readonly op: 'met moved' })
+  | (OfJob & { readonly op: 'is held' })
+  /** The first of those that are held, so many. */
+  | {
+      readonly op: 'held jobs';
+      readonly partition: string;
+      readonly why?: string | undefined;
+      readonly count: number;
+    }
+  /** How many are held for which reasons, in all partitions of the ledger. */
+  | { readonly op: 'held reasons' }
   /** Asks for the right to run a job that was delivered, and, with `chain` above 1, the next ones of its execution key. */
   | (OfJob & DispatchToken & Holder & { readonly op: 'claim'; readonly chain: number })
   /** The same for a job of a ledger's state that is gone: it is taken in. */
@@ -161,6 +214,8 @@ export type CancelMet =
   /** Between two attempts. */
   | 'retrying'
   | 'running'
+  /** Held back, until it is released. */
+  | 'held'
   /** Nowhere: a job without keys (which the ledger doesn't know) that doesn't run now, or none at all. It won't start. */
   | 'unseen';
 
@@ -196,6 +251,29 @@ export interface SurveyReply {
 /** Where a job with a key stands. */
 export type KeyedJobPlace = Exclude<CancelMet, 'unseen'>;
 
+/** Answer to `hold`: where it met the job, before it was held. */
+export interface HoldReply {
+  readonly met: CancelMet;
+  /** All nodes have to hear that copies of it are void. */
+  readonly moved?: boolean;
+  /** It was cancelled, and won't run anyway. */
+  readonly cancelled?: boolean;
+  /** There is no such job, or another one goes by its id. */
+  readonly refused?: boolean;
+  /** The ledger has no room. */
+  readonly full?: number;
+}
+
+/** Answer to `release`: where the job was; it is released if it was held. */
+export interface ReleaseReply {
+  readonly met: CancelMet;
+}
+
+/** A held job, as the ledger tells of it; since when, in ms since the epoch. */
+export type HeldJobRow = readonly [id: string, queue: string, why: string, since: number];
+
+export type HeldReason = readonly [partition: string, why: string, count: number];
+
 export type EnqueueReply = { readonly duplicate?: string; readonly full?: number };
 
 export interface Standing {
@@ -207,6 +285,8 @@ export interface Standing {
   readonly paused: readonly (readonly [partition: string, queue: string])[];
   /** Partitions whose cancels are kept for longer than usual, in ms since the epoch. Left out by older versions. */
   readonly cancelsKept?: readonly (readonly [partition: string, until: number])[];
+  /** Copies that are void, if no ledger has sent them. Left out by older versions. */
+  readonly moved?: readonly (readonly [partition: string, id: string, queuedAt: number])[];
 }
 
 /** A job that must not begin, or must end. With a fence: the run with this fence, the ledger sees to the others. */
@@ -218,6 +298,10 @@ export type StandingChange =
   /** The cancelled job was met and ended. */
   | (OfJob & { readonly kind: 'met' })
   | { readonly kind: 'keep cancels'; readonly partition: string; readonly until: number }
+  /** Copies that no ledger has sent are void. */
+  | (Copies & { readonly kind: 'moved' })
+  /** They have gone. */
+  | (Copies & { readonly kind: 'unmoved' })
   | (OfQueue & { readonly kind: 'pause' })
   | (OfQueue & { readonly kind: 'resume' });
 

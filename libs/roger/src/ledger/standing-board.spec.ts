@@ -17,6 +17,11 @@ class Listener implements StandingListener {
     return this.isRunningHere;
   }
 
+  onMoved(_partition: string, id: string, queuedAt: number): boolean {
+    this.heard.push(`moved ${id} of ${queuedAt}`);
+    return this.isRunningHere;
+  }
+
   onCurrentChange(): void {
     this.heard.push(this.board?.isCurrent === true ? 'current' : 'outdated');
   }

@@ -7,6 +7,11 @@ const KEPT_MS = 25 * 60 * 60 * 1_000;
 
 const RECENT = 10_000;
 
+/** That a copy is void, as it was heard at some time. */
+export interface MovedNote {
+  readonly at: number;
+}
+
 /** The moment of a ledger's state at which a change was made. */
 type StandingVersion = Pick<Standing, 'state' | 'version'>;
 
@@ -16,6 +21,8 @@ export interface StandingListener {
   onPauseChange(partition: string, queue: string): void;
   /** @returns whether the job runs on this node (with this fence, if one is said). */
   onCancel(partition: string, id: string, reason: string, fence: number | undefined): boolean;
+  /** @returns whether a copy of the job that no ledger has sent, queued at this time, runs on this node. */
+  onMoved(partition: string, id: string, queuedAt: number): boolean;
   /** Whether anything may begin has changed. */
   onCurrentChange(): void;
 }
@@ -23,6 +30,8 @@ export interface StandingListener {
 /** The standing of one ledger's partitions. */
 export class StandingBoard {
   private readonly cancelled = new Map<string, { readonly reason: string; readonly at: number }>();
+  /** Copies that no ledger has sent and that are void, as far as is known: the ledger may know better. */
+  private readonly moved = new Map<string, MovedNote>();
   private readonly paused = new Set<string>();
   /** Until when no cancel of a partition is forgotten, in ms since the epoch. */
   private readonly cancelsKept = new Map<string, number>();
@@ -43,6 +52,17 @@ export class StandingBoard {
     return this.cancelled.size === 0 ? undefined : this.cancelled.get(keyOf(partition, id, fence))?.reason;
   }
 
+  /** What is noted of a copy that no ledger has sent: that it may be void. To be asked before every run, and after. */
+  movedNote(partition: string, id: string, queuedAt: number): MovedNote | undefined {
+    return this.moved.size === 0 ? undefined : this.moved.get(copyOf(partition, id, queuedAt));
+  }
+
+  /** The ledger says that it isn't so; what was noted since it was asked stays. */
+  forgetMoved(partition: string, id: string, queuedAt: number, note: MovedNote): void {
+    const key = copyOf(partition, id, queuedAt);
+    if (this.moved.get(key) === note) this.moved.delete(key);
+  }
+
   isPaused(partition: string, queue: string): boolean {
     return this.paused.size > 0 && this.paused.has(`${partition} ${queue}`);
   }
@@ -55,11 +75,13 @@ export class StandingBoard {
   }
 
   /** The whole standing, as it was at its version; changes that came later are kept. */
-  replace({ state, version, cancelled, paused, cancelsKept = [] }: Standing): void {
+  replace({ state, version, cancelled, paused, cancelsKept = [], moved = [] }: Standing): void {
     const pausedBefore = [...this.paused];
     this.cancelled.clear();
     this.paused.clear();
     this.cancelsKept.clear();
+    this.moved.clear();
+    for (const [partition, id, queuedAt] of moved) this.noteMoved(copyOf(partition, id, queuedAt));
     for (const [partition, until] of cancelsKept) this.cancelsKept.set(partition, until);
     for (const [partition, id, reason, fence] of cancelled)
       this.noteCancel(keyOf(partition, id, fence), reason);
@@ -87,10 +109,14 @@ export class StandingBoard {
     switch (change.kind) {
       case 'cancel':
         return this.listener.onCancel(change.partition, change.id, change.reason, change.fence);
+      case 'moved':
+        return this.listener.onMoved(change.partition, change.id, change.queuedAt);
       case 'met':
+      case 'unmoved':
       case 'keep cancels':
         return false;
-      default:
+      case 'pause':
+      case 'resume':
         this.listener.onPauseChange(change.partition, change.queue);
         return false;
     }
@@ -110,6 +136,12 @@ export class StandingBoard {
     }
   }
 
+  /** Copies are void as long as their job is held, which only the ledger knows: it has to be asked for the standing. */
+  get hasOldNotes(): boolean {
+    const [oldest] = this.moved.values();
+    return oldest !== undefined && oldest.at < performance.now() - KEPT_MS;
+  }
+
   private isKept(key: string): boolean {
     if (this.cancelsKept.size === 0) return false;
     const [partition = ''] = key.split(' ');
@@ -122,6 +154,10 @@ export class StandingBoard {
     this.cancelled.set(key, { reason, at: performance.now() });
   }
 
+  private noteMoved(key: string): void {
+    this.moved.set(key, { at: performance.now() });
+  }
+
   private note(change: StandingChange): void {
     const { partition } = change;
     switch (change.kind) {
@@ -130,6 +166,12 @@ export class StandingBoard {
         return;
       case 'met':
         this.cancelled.delete(keyOf(partition, change.id));
+        return;
+      case 'moved':
+        this.noteMoved(copyOf(partition, change.id, change.queuedAt));
+        return;
+      case 'unmoved':
+        this.moved.delete(copyOf(partition, change.id, change.queuedAt));
         return;
       case 'keep cancels':
         this.cancelsKept.set(partition, Math.max(this.cancelsKept.get(partition) ?? 0, change.until));
@@ -141,6 +183,10 @@ export class StandingBoard {
         this.paused.delete(`${partition} ${change.queue}`);
     }
   }
+}
+
+function copyOf(partition: string, id: string, queuedAt: number): string {
+  return `${partition} ${id} ${queuedAt}`;
 }
 
 /** Neither partitions nor job ids hold a space. */

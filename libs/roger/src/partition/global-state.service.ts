@@ -1,6 +1,10 @@
 // What holds for a partition on every node: keys, cancels, pauses.
 import { checkArgument } from '../job/check-argument';
+import { MalformedJobError } from '../job/errors';
+import { isCount } from '../job/is-count';
 import type { Job } from '../job/job';
+import { encodeForLedger } from '../job/job-codec';
+import { problemsOfJson } from '../job/json-args';
 import { isOfLedger } from '../job/keys';
 import type { QueueAddress } from '../job/names';
 import { problemOfJobId, problemOfKey, problemOfPartitionId, problemOfQueueName } from '../job/names';
@@ -13,12 +17,44 @@ import type { Transport } from '../transport';
 export interface CancelResult {
   /**
    * Where it met the job: `waiting` in line for its execution key, `queued`, `delayed` (not due yet), `retrying` (between two attempts),
-   * `running` (or granted to a worker, to be run next), or `unseen`: a job without keys that doesn't run at the moment,
+   * `running` (or granted to a worker, to be run next), `held`, or `unseen`: a job without keys that doesn't run at the moment,
    * or none at all.
    */
   readonly met: CancelMet;
   /** Nodes that did not say within 3 s that they know; empty when all do. They know before they run anything more. */
   readonly missing: readonly string[];
+}
+
+/** What a hold came to. */
+export interface HoldResult {
+  /**
+   * `held`: it doesn't start until it is released. `running`: it had begun (or was about to), and goes on. `cancelled`: it
+   * won't run anyway. `unknown`: a job with keys that isn't there (it has ended, or is buried), or one under whose id the
+   * ledger holds another.
+   */
+  readonly outcome: 'held' | 'running' | 'cancelled' | 'unknown';
+  /** Where it met the job, as with {@link CancelResult}; `held` when it was held already. */
+  readonly met: CancelMet;
+  /** Nodes that did not say within 3 s that they know; empty when all do. They know before they run anything more. */
+  readonly missing: readonly string[];
+}
+
+/** What a release came to. */
+export interface ReleaseResult {
+  /** Whether the job was held. */
+  readonly released: boolean;
+  /** Where it was: `held`, or elsewhere and nothing has changed; `unseen`: the ledger doesn't know it. */
+  readonly met: CancelMet;
+}
+
+/** A job that is held. */
+export interface HeldJob {
+  readonly id: string;
+  readonly queue: string;
+  /** As said by who holds it; `producer` when it was enqueued so, `definition:<name>` when its definition is off. */
+  readonly why: string;
+  /** Since when, in ms since the epoch. */
+  readonly heldAt: number;
 }
 
 /** What a pause or resume came to. */
@@ -86,6 +122,87 @@ export class GlobalStateService {
       checkArgument('reason', `it must be a text of at most ${MAX_REASON_LENGTH} characters`);
     }
     return this.parts.ledgers.cancel(partition, jobId, reason);
+  }
+
+  /**
+   * Holds a job: it doesn't start until it is released. One that runs goes on, which the result says. A held job has no
+   * place in line for its execution key, and keeps its queue key; it counts towards `maxWaitingJobs`. To hold it again
+   * changes the reason, and nothing else.
+   *
+   * The job is given whole, as it was enqueued or stands now (from `enqueue`, a callback, or a look into the queue): the
+   * ledger of the partition keeps its bytes from now on, and sends those when it is released, from the attempt that it says. Of a job that the ledger
+   * has the bytes of itself, those count.
+   *
+   * A job without keys is taken over by the ledger, which can't know whether there is one: give only one that is known to
+   * wait. Its message stays where it is and is dropped by whoever meets it; it is known by its id and `queuedAt`, so that
+   * what is enqueued anew under the id is another job, and runs.
+   *
+   * @param options.why said by {@link heldJobs}, and names those for {@link releaseAll}; up to 200 characters. @default 'operator'
+   * @throws LedgerFullError, InvalidArgumentError also for a job that is none
+   */
+  async hold(job: Job, { why = HELD_BY_OPERATOR }: { readonly why?: string } = {}): Promise<HoldResult> {
+    checkWhy(why);
+    const { body, decoded } = this.bytesOf(job);
+    return this.parts.ledgers.holds.hold(decoded, body, why);
+  }
+
+  /**
+   * Lets a held job go: it is sent as if it were enqueued now, behind those that wait in line for its execution key, and
+   * when it is not due yet, at its time. Once: the second release finds it where it went.
+   * @param options.now it runs before what waits in its queue and line, though it is not due; never beside the job that
+   * runs under its execution key. @default false
+   */
+  async release(
+    partition: string,
+    jobId: string,
+    { now = false }: { readonly now?: boolean } = {},
+  ): Promise<ReleaseResult> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('jobId', problemOfJobId(jobId));
+    if (typeof now !== 'boolean') checkArgument('now', 'it must be true or false');
+    return this.ask(partition, { released: false, met: 'unseen' }, async () => {
+      const met = await this.parts.ledgers.holds.release(partition, jobId, now);
+      return { released: met === 'held', met };
+    });
+  }
+
+  /**
+   * Releases all jobs of the partition that are held for this reason, in the order in which they came to be held, some
+   * hundreds at a time. When it fails in between, repeat it.
+   * @returns how many were released.
+   */
+  async releaseAll(partition: string, why: string): Promise<number> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkWhy(why);
+    return this.ask(partition, 0, () => this.parts.ledgers.holds.releaseAll(partition, why));
+  }
+
+  /**
+   * The jobs of the partition that are held, those of the longest standing first for each reason.
+   * @param options.why only those that are held for this reason
+   * @param options.count so many at most, 1 to 10000. @default 100
+   */
+  async heldJobs(
+    partition: string,
+    { why, count = 100 }: { readonly why?: string; readonly count?: number } = {},
+  ): Promise<HeldJob[]> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    if (why !== undefined) checkWhy(why);
+    if (!isCount(count) || count < 1 || count > MAX_HELD_JOBS)
+      checkArgument('count', `it must be a whole number from 1 to ${MAX_HELD_JOBS}`);
+    return this.ask(partition, [], async () => {
+      const rows = await this.parts.ledgers.holds.held(partition, why, count);
+      return rows.map(([id, queue, reason, heldAt]) => ({ id, queue, why: reason, heldAt }));
+    });
+  }
+
+  /** Whether the job is held. */
+  async isHeld(partition: string, jobId: string): Promise<boolean> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('jobId', problemOfJobId(jobId));
+    return this.ask(partition, false, async () => {
+      return (await this.parts.ledgers.holds.heldWhy(partition, jobId)) !== undefined;
+    });
   }
 
   /** Whether the job was cancelled and has not been met since. */
@@ -172,6 +289,20 @@ export class GlobalStateService {
     return waiting + removed;
   }
 
+  /** What a caller hands in may be no job. */
+  private bytesOf(job: Job): { readonly body: Buffer; readonly decoded: Job } {
+    const [problem] = isObject(job) ? problemsOfJson(job.args, 'job.args') : [NO_JOB];
+    if (problem !== undefined) checkArgument(problem.path, problem.message);
+    const body = encodeForLedger(job);
+    try {
+      return { body, decoded: { ...this.parts.decode(body), ...ledgerOf(job) } };
+    } catch (error) {
+      if (!(error instanceof MalformedJobError)) throw error;
+      checkArgument('job', error.message);
+      throw error;
+    }
+  }
+
   private async freeKeys(bodies: readonly Buffer[]): Promise<void> {
     const keyed = bodies.flatMap((body) => {
       try {
@@ -204,6 +335,25 @@ export class GlobalStateService {
 }
 
 const MAX_REASON_LENGTH = 1_000;
+const MAX_WHY_LENGTH = 200;
+const MAX_HELD_JOBS = 10_000;
+/** Why a job is held when nothing is said. */
+const HELD_BY_OPERATOR = 'operator';
+const NO_JOB = { path: 'job', message: 'it must be a job, as `create` and `enqueue` give them' };
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
+}
+
+/** A ledger has sent it, so that it knows the job, keys or none. */
+function ledgerOf({ ledger }: Job): Pick<Job, 'ledger'> {
+  return ledger === undefined ? {} : { ledger };
+}
+
+function checkWhy(why: string): void {
+  const isFine = typeof why === 'string' && why.length > 0 && why.length <= MAX_WHY_LENGTH;
+  if (!isFine) checkArgument('why', `it must be a text of 1 to ${MAX_WHY_LENGTH} characters`);
+}
 
 function checkQueue({ partition, queue }: QueueAddress): void {
   checkArgument('partition', problemOfPartitionId(partition));

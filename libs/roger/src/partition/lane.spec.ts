@@ -3,6 +3,7 @@ import { DeliveryLostError, ShutdownError } from '../job/errors';
 import type { Job } from '../job/job';
 import { encodeJob } from '../job/job-codec';
 import type { JobContext } from '../job/job-definition';
+import { DefinitionGates } from '../job/definition-gates';
 import { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
@@ -104,7 +105,13 @@ const LEDGERS: LedgersOfLanes = {
   trouble: undefined,
   boardOf: () => NOTHING_SAID,
 };
-const NOTHING_SAID = { isCurrent: true, isPaused: () => false, cancelReason: () => undefined };
+const NOTHING_SAID = {
+  isCurrent: true,
+  isPaused: () => false,
+  cancelReason: () => undefined,
+  movedNote: () => undefined,
+  forgetMoved: () => undefined,
+};
 
 class Work {
   perform(): void {
@@ -146,6 +153,7 @@ class Node {
     registry.register({ definition, invoke: (_args, context) => this.run(context) });
     const worker = new Worker({
       registry,
+      gates: new DefinitionGates(),
       callbacks: new CallbackChain(log),
       retryLevelsOf: () => [1],
       retryJitter: 0,

@@ -1,5 +1,6 @@
 // Runs the jobs of one queue on this node: at most maxWorkers at once, a few more at hand.
 import { DeliveryLostError, NotConnectedError, ShutdownError } from '../job/errors';
+import { isOfLedger } from '../job/keys';
 import type { QueueAddress } from '../job/names';
 import type { Delivery, QueueLane, Transport } from '../transport';
 import type { Outcome } from '../worker/outcome';
@@ -76,6 +77,7 @@ export class Lane implements IntakeOwner, RunObserver {
     cancelled: 0,
     handedOn: 0,
     handedBack: 0,
+    held: 0,
     parked: 0,
     stale: 0,
     lost: 0,
@@ -268,6 +270,14 @@ export class Lane implements IntakeOwner, RunObserver {
       if (run.cancel(id, reason, fence)) isHere = true;
     }
     return isHere;
+  }
+
+  /** @returns whether a copy of the job that no ledger has sent runs here, or will next. */
+  hasCopy(id: string, queuedAt: number): boolean {
+    for (const run of [...this.running.keys(), ...this.ready.keys()]) {
+      if (run.job?.id === id && run.job.queuedAt === queuedAt && !isOfLedger(run.job)) return true;
+    }
+    return false;
   }
 
   // --- what runs are told and tell

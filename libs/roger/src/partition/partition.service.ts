@@ -408,6 +408,11 @@ export class PartitionService implements LedgersListener, RunningHere {
   }
 
   /** @internal */
+  onMoved(partition: string, id: string, queuedAt: number): boolean {
+    return (this.partitions.get(partition)?.lanesInUse ?? []).some((lane) => lane.hasCopy(id, queuedAt));
+  }
+
+  /** @internal */
   onCurrentChange(): void {
     for (const lane of this.lanes) this.followStanding(lane);
   }

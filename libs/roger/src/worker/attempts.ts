@@ -1,5 +1,6 @@
 // An attempt at a job: finds the handler, checks the args, runs it, tells the callbacks. Decides the end, settles nothing.
 import { checkArgs } from '../job/args-validation';
+import type { DefinitionGates } from '../job/definition-gates';
 import {
   InvalidJobArgsError,
   JobTimeoutError,
@@ -42,12 +43,19 @@ export type End =
       readonly reason?: EndReason;
     }
   | { readonly kind: 'bury'; readonly reason: BuriedReason }
+  /** Its definition is switched off: it has not begun. */
+  | { readonly kind: 'hold'; readonly why: string }
   /** It was told to end, and did: the attempt doesn't count. */
   | { readonly kind: 'handBack' }
   | { readonly kind: 'lost' };
 
+/** An end of that kind. */
+export type EndOf<Kind extends End['kind']> = Extract<End, { readonly kind: Kind }>;
+
 export interface AttemptsParts {
   readonly registry: JobRegistry;
+  /** Which definitions are switched off. */
+  readonly gates: Pick<DefinitionGates, 'holdReason'>;
   readonly callbacks: CallbackChain;
   /** Those of the queue, or the module's. */
   readonly retryLevelsOf: (address: QueueAddress) => readonly number[];
@@ -81,6 +89,8 @@ export class Attempts {
   }
 
   private async runThrough(job: Job, body: Buffer, run: Run): Promise<End> {
+    const why = this.parts.gates.holdReason(job.name);
+    if (why !== undefined) return { kind: 'hold', why };
     const registered = this.parts.registry.find(job.name);
     if (registered === undefined) return this.handOn(job, body, run);
     let args = job.args;
@@ -159,7 +169,7 @@ export class Attempts {
   }
 
   /** For a job that was cancelled, whether it has begun or not. Never rejects. */
-  async cancel(job: Job, reason: string, states?: CallbackStates): Promise<End> {
+  async cancel(job: Job, reason: string, states?: CallbackStates): Promise<EndOf<'cancelled'>> {
     const because = reason === '' ? '' : `: ${oneLine(reason)}`;
     this.parts.log.log(`Job ${job.name} ${job.id} is cancelled${because}`);
     if (!this.parts.callbacks.isEmpty) await this.parts.callbacks.onCancel({ job, reason }, states);
@@ -167,7 +177,13 @@ export class Attempts {
   }
 
   /** For what can't run. Never rejects. */
-  async bury(error: Error, body: Buffer, { address }: Run, job?: Job, states?: CallbackStates): Promise<End> {
+  async bury(
+    error: Error,
+    body: Buffer,
+    { address }: Run,
+    job?: Job,
+    states?: CallbackStates,
+  ): Promise<EndOf<'bury'>> {
     const who = job === undefined ? 'A message' : `Job ${job.name} ${job.id}`;
     this.parts.log.error(
       `${who} of ${address.partition}/${address.queue} is buried: ${oneLine(error.message)}`,

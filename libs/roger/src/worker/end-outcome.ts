@@ -10,6 +10,8 @@ export function outcomeOf(end: End): Outcome {
       return end.changes.attempt === undefined ? 'snoozed' : 'retried';
     case 'bury':
       return 'buried';
+    case 'hold':
+      return 'held';
     case 'handBack':
       return 'handedBack';
     default:

@@ -25,6 +25,10 @@ const JOB: Job = {
 };
 const FENCE = 3;
 
+const none = (): never => {
+  throw new Error('no job here is one without keys');
+};
+
 class Handler {
   perform(): void {
     // The registered `invoke` stands for it.
@@ -108,7 +112,10 @@ class Bench {
           return Promise.resolve(true);
         },
         met: () => void this.did.push('met'),
+        holds: { isMoved: none, met: none, undo: none, takeOver: none },
         boardOf: () => ({
+          movedNote: () => undefined,
+          forgetMoved: () => undefined,
           cancelReason: (_partition, id, fence) => this.cancelled.get(`${id} ${fence ?? ''}`),
         }),
       },

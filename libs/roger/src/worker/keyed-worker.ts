@@ -1,6 +1,6 @@
 // The life of a delivered job with a key: claim it from its ledger, run it and those granted with it, settle, acknowledge.
 import { performance } from 'node:perf_hooks';
-import { RogerClosedError } from '../job/errors';
+import { LedgerFullError, RogerClosedError } from '../job/errors';
 import type { Job } from '../job/job';
 import { decodeJob, encodeForLedger } from '../job/job-codec';
 import type { RogerLog } from '../job/log';
@@ -13,6 +13,8 @@ import { outcomeOf } from './end-outcome';
 import { endedJobOf } from './final-outcome';
 import type { DecidedEnd } from './record-end';
 import { endedAt, recordEnd } from './record-end';
+import type { MovedBoard } from './held-copies';
+import { HOLD_AGAIN_SECONDS } from './held-copies';
 import type { Run } from './run';
 
 /** What a worker needs of the ledgers. */
@@ -29,7 +31,9 @@ export interface KeyedJobs {
 export interface Standing {
   boardOf(
     partition: string,
-  ): { cancelReason(partition: string, id: string, fence?: number): string | undefined } | undefined;
+  ):
+    | (MovedBoard & { cancelReason(partition: string, id: string, fence?: number): string | undefined })
+    | undefined;
   met(partition: string, id: string): void;
 }
 
@@ -118,7 +122,7 @@ export class KeyedWorker {
     const settle = (id: string, outcome: SettledAs): Promise<boolean | undefined> => {
       const answer = this.untilAnswered(
         () => run.wasLost(),
-        () => this.parts.ledgers.settle(delivered.partition, id, grant.fence, outcome),
+        () => this.settleOrPostpone(delivered.partition, id, grant.fence, outcome),
       );
       settled.push(answer);
       return answer;
@@ -158,6 +162,23 @@ export class KeyedWorker {
     // What was refused is somebody else's to end; if nobody's, it comes again.
     const isGivenBack = isDeliveredHandedBack || answers.some((answer) => answer !== true);
     delivery.settle({ kind: isGivenBack ? 'handBack' : 'done' });
+  }
+
+  /** What there is no room to hold comes back later. */
+  private async settleOrPostpone(
+    partition: string,
+    id: string,
+    fence: number,
+    outcome: SettledAs,
+  ): Promise<boolean> {
+    const { ledgers } = this.parts;
+    try {
+      return await ledgers.settle(partition, id, fence, outcome);
+    } catch (error) {
+      if (!(error instanceof LedgerFullError) || outcome.kind !== 'hold') throw error;
+      const { body } = outcome;
+      return ledgers.settle(partition, id, fence, { kind: 'retry', afterSeconds: HOLD_AGAIN_SECONDS, body });
+    }
   }
 
   /** What the ledger refuses is not the job's outcome. */
@@ -221,9 +242,10 @@ export class KeyedWorker {
         const changed = encodeForLedger({ ...untouched, ...end.changes });
         return { kind: 'retry', afterSeconds: end.afterSeconds, body: changed };
       }
+      case 'hold':
       case 'bury': {
         const kept = body ?? encodeForLedger(decodeJob(delivery.body, this.parts.maxJobBytes));
-        return { kind: 'bury', reason: end.reason, body: kept };
+        return { ...end, body: kept };
       }
     }
   }

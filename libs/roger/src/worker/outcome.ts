@@ -17,6 +17,8 @@ export type Outcome =
   | 'handedOn'
   /** Given back to its queue without an outcome. */
   | 'handedBack'
+  /** Its definition is switched off: it is kept until that is on again. */
+  | 'held'
   /** Its execution key was taken: it waits in line. */
   | 'parked'
   /** A copy of a job that was over, or that counts elsewhere. */

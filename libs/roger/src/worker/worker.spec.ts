@@ -3,6 +3,7 @@ import { IsInt } from 'class-validator';
 import type { Job } from '../job/job';
 import { encodeJob } from '../job/job-codec';
 import type { JobContext, JobDefinition } from '../job/job-definition';
+import { DefinitionGates } from '../job/definition-gates';
 import { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { Settlement } from '../transport';
@@ -38,6 +39,7 @@ const NO_LEDGERS: WorkerParts['ledgers'] = {
   bidFarewell: never,
   met: never,
   boardOf: never,
+  holds: { isMoved: never, met: never, undo: never, takeOver: never },
 };
 
 class Args {
@@ -58,6 +60,7 @@ class Bench {
   cancelReason: string | undefined;
   readonly progress: unknown[] = [];
   readonly replies: unknown[] = [];
+  readonly gates = new DefinitionGates();
   readonly callbacks: CallbackChain;
   runs = 0;
   /** What the handler does. */
@@ -86,6 +89,7 @@ class Bench {
     });
     this.worker = new Worker({
       registry,
+      gates: this.gates,
       callbacks: this.callbacks,
       retryLevelsOf: ({ queue }) => (queue === 'default' ? [1, 5] : []),
       retryJitter: 0,
@@ -95,7 +99,11 @@ class Bench {
       ledgers: {
         ...NO_LEDGERS,
         met: () => undefined,
-        boardOf: () => ({ cancelReason: () => this.cancelReason }),
+        boardOf: () => ({
+          movedNote: () => undefined,
+          forgetMoved: () => undefined,
+          cancelReason: () => this.cancelReason,
+        }),
       },
       logFor: () => log,
       strays: { within: (_job, run) => run() },

@@ -6,9 +6,11 @@ import { decodeJob, encodeJob } from '../job/job-codec';
 import type { OutcomeReplies } from '../reports/outcome-replies';
 import { isOfLedger } from '../job/keys';
 import type { Delivery } from '../transport';
-import type { End } from './attempts';
+import type { End, EndOf } from './attempts';
 import { Attempts } from './attempts';
 import type { AttemptsParts } from './attempts';
+import type { HeldCopiesParts } from './held-copies';
+import { HeldCopies, HOLD_AGAIN_SECONDS } from './held-copies';
 import { KeyedWorker } from './keyed-worker';
 import type { KeyedJobs, Standing } from './keyed-worker';
 import { outcomeOf } from './end-outcome';
@@ -18,7 +20,7 @@ import type { Run } from './run';
 
 export interface WorkerParts extends AttemptsParts {
   readonly maxJobBytes: number;
-  readonly ledgers: KeyedJobs & Standing;
+  readonly ledgers: KeyedJobs & Standing & { readonly holds: HeldCopiesParts['holds'] };
   /** Who tells those that await a job how it ended. */
   readonly replies: Pick<OutcomeReplies, 'reply'>;
 }
@@ -26,10 +28,17 @@ export interface WorkerParts extends AttemptsParts {
 export class Worker {
   private readonly attempts: Attempts;
   private readonly keyed: KeyedWorker;
+  private readonly copies: HeldCopies;
 
   constructor(private readonly parts: WorkerParts) {
     this.attempts = new Attempts(parts);
     this.keyed = new KeyedWorker({ ...parts, attempts: this.attempts });
+    const { ledgers, log } = parts;
+    this.copies = new HeldCopies({
+      holds: ledgers.holds,
+      boardOf: (partition) => ledgers.boardOf(partition),
+      log,
+    });
   }
 
   /** Works a delivery through to its settlement, and tells the run of every job that has ended. Never rejects. */
@@ -47,15 +56,55 @@ export class Worker {
       await this.keyed.run(delivery, run, job);
       return;
     }
+    if (this.copies.isSuspect(job) && !(await this.mayRun(job, delivery, run))) return;
     const { ledgers } = this.parts;
     const cancelReason = ledgers.boardOf(job.partition)?.cancelReason(job.partition, job.id);
     if (cancelReason === undefined) {
       const end = await this.attempts.attempt(job, body, run);
+      if (end.kind === 'hold') {
+        await this.handIn(delivery, run, end);
+        return;
+      }
+      if (end.kind !== 'lost' && end.kind !== 'handBack') await this.copies.hasRun(job, run);
       if (run.wasCancelled()) ledgers.met(job.partition, job.id);
       this.settle(delivery, run, end, job);
     } else {
       this.settle(delivery, run, await this.attempts.cancel(job, cancelReason), job);
       ledgers.met(job.partition, job.id);
+    }
+  }
+
+  /** A copy of a job that may have been taken over by the ledger. */
+  private async mayRun(job: Job, delivery: Delivery, run: Run): Promise<boolean> {
+    switch (await this.copies.judge(job, run)) {
+      case 'run':
+        return true;
+      case 'drop':
+        delivery.settle({ kind: 'done' });
+        run.end('stale');
+        this.copies.dropped(job);
+        return false;
+      case 'handBack':
+        delivery.settle({ kind: 'handBack' });
+        run.end(run.wasLost() ? 'lost' : 'handedBack');
+        return false;
+    }
+  }
+
+  /** To the ledger, which keeps it. A crash between leads to a redelivery that finds it there. */
+  private async handIn(delivery: Delivery, run: Run, { why }: EndOf<'hold'>): Promise<void> {
+    const untouched = decodeJob(delivery.body, this.parts.maxJobBytes);
+    if (await this.copies.takeOver(untouched, why, run)) {
+      delivery.settle({ kind: 'done' });
+      run.end('held');
+    } else if (run.abortReason !== undefined) {
+      delivery.settle({ kind: 'handBack' });
+      run.end(run.wasLost() ? 'lost' : 'handedBack');
+    } else {
+      const { id } = untouched;
+      const body = encodeJob(untouched);
+      delivery.settle({ kind: 'retry', id, afterSeconds: HOLD_AGAIN_SECONDS, body });
+      run.end('handedBack');
     }
   }
 
@@ -74,7 +123,7 @@ export class Worker {
     return job;
   }
 
-  private settle(delivery: Delivery, run: Run, end: End, job?: Job): void {
+  private settle(delivery: Delivery, run: Run, end: Exclude<End, EndOf<'hold'>>, job?: Job): void {
     switch (end.kind) {
       case 'done':
       case 'failed':

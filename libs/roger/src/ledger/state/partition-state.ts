@@ -12,7 +12,9 @@ export type Phase =
   | 'queued'
   | 'running'
   /** The broker seems to have lost it; it is taken back when it turns up. */
-  | 'missing';
+  | 'missing'
+  /** Held back until it is released, its bytes with the ledger. */
+  | 'held';
 
 /** A job with a key, as a ledger knows it. */
 export class KeyedJob {
@@ -33,6 +35,13 @@ export class KeyedJob {
   since = 0;
   /** When it is due, in ms since the epoch; undefined: it was due at once. */
   runAt: number | undefined;
+  /** Why it is held; undefined while it is not. */
+  heldWhy: string | undefined;
+  /**
+   * It was enqueued without keys, at this time by its producer's clock (ms since the epoch), and taken over: copies that no
+   * ledger has sent are marked by that. Undefined: there are none.
+   */
+  copiesQueuedAt: number | undefined;
   /** Its neighbours in line. */
   previous: KeyedJob | undefined;
   next: KeyedJob | undefined;
@@ -44,7 +53,7 @@ export class KeyedJob {
     readonly queueKey: string | undefined,
     readonly executionKey: string | undefined,
     /** Its turn among the jobs of its execution key; it keeps it through retries. */
-    readonly place: number,
+    public place: number,
   ) {}
 }
 
@@ -131,6 +140,17 @@ export interface Cancel {
   readonly at: number;
 }
 
+/** A job without keys has been taken over: copies of it that no ledger has sent are void. */
+export interface Moved {
+  readonly id: string;
+  /** Of the copies, in ms since the epoch. */
+  readonly queuedAt: number;
+  /** In ms since the epoch. */
+  readonly at: number;
+  /** A copy has turned up and gone. */
+  readonly isMet: boolean;
+}
+
 /** What a ledger knows of one partition. */
 export class PartitionState {
   /** By id. */
@@ -145,14 +165,20 @@ export class PartitionState {
   readonly paused = new Set<string>();
   /** By name. */
   readonly schedules = new Map<string, Schedule>();
+  /** By the id of the job and the time of its copies; in the order of their times. */
+  readonly moved = new Map<string, Moved>();
+  /** The jobs that are held, by reason, in the order in which they came. */
+  readonly held = new Map<string, Set<KeyedJob>>();
   /** The jobs that the broker has, by queue, those of the longest standing first. */
   readonly queued = new Map<string, Set<KeyedJob>>();
 
   constructor(readonly id: string) {}
 
   get isEmpty(): boolean {
-    const { jobs, cancelled, cancelsKeptUntil, paused, schedules } = this;
-    return jobs.size + cancelled.size + paused.size + schedules.size === 0 && cancelsKeptUntil === 0;
+    const { jobs, cancelled, moved, cancelsKeptUntil, paused, schedules } = this;
+    return (
+      jobs.size + cancelled.size + moved.size + paused.size + schedules.size === 0 && cancelsKeptUntil === 0
+    );
   }
 
   lineOf(key: string): Line {
@@ -161,6 +187,19 @@ export class PartitionState {
     const line = new Line(key);
     this.lines.set(key, line);
     return line;
+  }
+
+  addHeld(job: KeyedJob): void {
+    const why = job.heldWhy ?? '';
+    const held = this.held.get(why) ?? new Set();
+    this.held.set(why, held);
+    held.add(job);
+  }
+
+  removeHeld(job: KeyedJob): void {
+    const why = job.heldWhy ?? '';
+    const held = this.held.get(why);
+    if (held?.delete(job) === true && held.size === 0) this.held.delete(why);
   }
 
   addQueued(job: KeyedJob): void {
