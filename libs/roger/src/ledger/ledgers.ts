@@ -89,12 +89,6 @@ export interface CancelAnswer {
   readonly missing: readonly string[];
 }
 
-/** What this node's lanes are told. */
-export interface LedgersListener extends StandingListener {
-  /** The queue has an express lane. */
-  onExpress(partition: string, queue: string): void;
-}
-
 /** Who takes the mail that is not about ledgers. None of its methods may throw. */
 export interface OtherMail {
   /** Untrusted. */
@@ -115,7 +109,7 @@ export class Ledgers implements Mailbox {
   private readonly looking = new Map<number, Promise<boolean>>();
   private readonly announcements: Announcements;
   readonly schedules: Schedules;
-  private listener: LedgersListener | undefined;
+  private listener: StandingListener | undefined;
   private isReceiving = false;
   private isClosed = false;
   /** Why nothing is heard of the others at the moment; undefined while it is. */
@@ -163,7 +157,7 @@ export class Ledgers implements Mailbox {
   }
 
   /** This node serves the partition from now on: the listener hears of everything that concerns it. */
-  serve(partition: string, listener: LedgersListener): void {
+  serve(partition: string, listener: StandingListener): void {
     this.served.add(partition);
     if (this.listener === undefined) this.beginToServe(listener);
     this.watch(partition);
@@ -179,7 +173,7 @@ export class Ledgers implements Mailbox {
     this.boards.delete(ledger);
   }
 
-  private beginToServe(listener: LedgersListener): void {
+  private beginToServe(listener: StandingListener): void {
     this.listener = listener;
     this.receive();
     this.presence.serve();
@@ -488,9 +482,6 @@ export class Ledgers implements Mailbox {
         return;
       case 'schedules':
         if (this.boards.has(mail.ledger)) this.schedules.refresh(mail.ledger);
-        return;
-      case 'express':
-        this.listener?.onExpress(mail.partition, mail.queue);
         return;
       case 'ping':
     }

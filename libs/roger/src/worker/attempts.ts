@@ -103,7 +103,7 @@ export class Attempts {
     const { limits, log } = this.parts;
     const { ladder } = run;
     const broker = brokerLimit(limits, run.heldMs);
-    const own = ownLimit(registered.definition, limits);
+    const own = ownLimit(registered.definition, limits, context.job);
     let result: unknown;
     let graceMs = limits.abortGraceMs;
     if (registered.invokeApart === undefined) {

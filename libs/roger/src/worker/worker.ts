@@ -2,7 +2,8 @@
 import type { RogerError } from '../job/errors';
 import { MisroutedJobError } from '../job/errors';
 import type { Job } from '../job/job';
-import { decodeJob, encodeJob } from '../job/job-codec';
+import { decodeJob, encodeAgain } from '../job/job-codec';
+import { homeLaneOf } from '../job/lanes';
 import type { OutcomeReplies } from '../reports/outcome-replies';
 import { isOfLedger } from '../job/keys';
 import type { Delivery } from '../transport';
@@ -84,8 +85,15 @@ export class Worker {
       case 'retry': {
         // From the bytes, not from `job`: the handler had its args in hand and may have changed them.
         const untouched = decodeJob(delivery.body, this.parts.maxJobBytes);
-        const body = encodeJob({ ...untouched, ...end.changes });
-        delivery.settle({ kind: 'retry', id: untouched.id, afterSeconds: end.afterSeconds, body });
+        const { id } = untouched;
+        const body = encodeAgain(untouched, end.changes);
+        delivery.settle({
+          kind: 'retry',
+          id,
+          afterSeconds: end.afterSeconds,
+          body,
+          lane: homeLaneOf(untouched),
+        });
         break;
       }
       case 'bury':
