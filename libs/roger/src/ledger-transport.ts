@@ -1,5 +1,5 @@
 // The second port: what a ledger needs of a broker, in Roger's words. Adapters live in transports/.
-import type { BuriedReason } from './transport';
+import type { BuriedReason, QueueLane } from './transport';
 import type { QueueAddress } from './job/names';
 
 /**
@@ -128,6 +128,11 @@ export interface DispatchedJob extends QueueAddress {
   readonly id: string;
   readonly body: Buffer;
   readonly route: DispatchRoute;
+  /**
+   * The lane that it goes by, or comes home to, by its priority. Left out: the normal one, or the express one where its
+   * route says so.
+   */
+  readonly lane?: Exclude<QueueLane, 'normal' | 'express'> | undefined;
 }
 
 /** Whether a job that was to be dispatched has arrived is unknown: the connection was lost before the confirm. */

@@ -1,5 +1,8 @@
 // The port: what Roger needs of a broker, in Roger's words. Adapters live in transports/.
+import type { PriorityLane, QueueLane } from './job/lanes';
 import type { QueueAddress } from './job/names';
+
+export type { QueueLane } from './job/lanes';
 
 /**
  * Carries jobs between producers and workers. Every adapter keeps the promises written at its methods; one conformance
@@ -17,10 +20,10 @@ export interface Transport {
 
   /**
    * Resolves when the broker has taken over the job durably and put it into its queue, or will do so when its seconds are
-   * over (to a queue that is missing then, as soon as it is there). A job whose publish resolved is delivered at least once. May deliver twice after a lost connection. Where too many bytes wait for their confirm
+   * over (to a queue that is missing then, as soon as it is there). The lane that it goes by is made when it is missing. A job whose publish resolved is delivered at least once. May deliver twice after a lost connection. Where too many bytes wait for their confirm
    * already, `whenFull` says whether to refuse the job at once (the default) or to wait for room within the time limit.
    * @throws QueueNotFoundError, QueueFullError, BrokerUnavailableError, BrokerBlockedError, EnqueueBufferFullError,
-   * RogerClosedError; for one with `afterSeconds` also TopologyMismatchError and BrokerRefusedError, and QueueNotFoundError
+   * RogerClosedError; for one with `afterSeconds` or a `lane` also TopologyMismatchError and BrokerRefusedError; for one with `afterSeconds` QueueNotFoundError
    * only where the transport happens to know
    */
   publish(job: OutgoingJob, whenFull?: WhenFull): Promise<void>;
@@ -37,7 +40,7 @@ export interface Transport {
   /**
    * Takes jobs from a queue, declaring it first, until the subscription is closed. Whatever interrupts it (connection
    * lost, queue deleted, consumer cancelled by the broker) is mended by itself, with the same settings.
-   * At most `prefetch` deliveries are unsettled at a time. Of the queue's two lanes it takes from the one said.
+   * At most `prefetch` deliveries are unsettled at a time. Of the queue's lanes it takes from the one said.
    */
   consume(
     address: QueueAddress,
@@ -46,8 +49,21 @@ export interface Transport {
     lane?: QueueLane,
   ): Subscription;
 
-  /** Whether the queue has an express lane. @throws NotConnectedError, BrokerRefusedError */
-  hasExpressLane(address: QueueAddress): Promise<boolean>;
+  /** Whether there is such a queue. Cheaper than its depth. @throws NotConnectedError, BrokerRefusedError */
+  exists(address: QueueAddress): Promise<boolean>;
+
+  /**
+   * Tells of each lane besides its normal one that a queue has: of those that were there before, and of others as soon as
+   * they are made, by whatever process, before the first job on one is confirmed (at the latest 10 s after, whatever
+   * gets lost). May tell of one again, and of queues that nobody here has asked for. To be called once.
+   */
+  followLanes(follower: (address: QueueAddress, lane: QueueLane) => void): void;
+
+  /**
+   * The lanes that a queue has besides its normal one, to within what is being made just now.
+   * @throws NotConnectedError, BrokerRefusedError
+   */
+  lanesOf(address: QueueAddress): Promise<ReadonlySet<QueueLane>>;
 
   /** How many jobs stand where, right now; undefined when the broker has no such queue. @throws NotConnectedError, BrokerRefusedError */
   depth(address: QueueAddress): Promise<QueueDepth | undefined>;
@@ -60,7 +76,7 @@ export interface Transport {
   levels(retryLevels: ReadonlySet<number>): Promise<LevelDepths>;
 
   /**
-   * What the broker's own statistics say of a queue's normal lane; undefined when it has no such queue.
+   * What the broker's own statistics say of a queue, all its lanes together; undefined when it has no such queue.
    * @throws ManagementUnavailableError
    */
   details(address: QueueAddress): Promise<QueueDetails | undefined>;
@@ -80,7 +96,7 @@ export interface Transport {
   ): Promise<QueueLook | undefined>;
 
   /**
-   * Removes the jobs that stand in the queue, on both lanes, and are not delivered to anyone; resolves to their number.
+   * Removes the jobs that stand in the queue, on all its lanes, and are not delivered to anyone; resolves to their number.
    * Each is shown to `onRemoving` and gone only when that has resolved; when it rejects, those it was shown stay.
    * @throws NotConnectedError, QueueNotFoundError, and what `onRemoving` rejects with
    */
@@ -100,9 +116,6 @@ export interface Transport {
   close(timeoutMs: number): Promise<void>;
 }
 
-/** A queue's jobs stand on its normal lane; those that have waited elsewhere go by its express lane, which is made when first needed. */
-export type QueueLane = 'normal' | 'express';
-
 export type TransportState = 'closed' | 'connecting' | 'connected' | 'blocked';
 
 /** What becomes of a publish for which there is no room. */
@@ -114,6 +127,8 @@ export interface OutgoingJob extends QueueAddress {
   readonly body: Buffer;
   /** In how many whole seconds it is to be in its queue, at most MAX_DELAY_SECONDS. Left out: at once. */
   readonly afterSeconds?: number | undefined;
+  /** By which lane it goes. Left out: the normal one. */
+  readonly lane?: Exclude<QueueLane, 'express'> | undefined;
 }
 
 /** The consumer's side of a subscription. None of its methods may throw. */
@@ -146,7 +161,14 @@ export type Settlement =
   /** It is over. */
   | { readonly kind: 'done' }
   /** It comes back to its queue, as `body`, after some seconds. */
-  | { readonly kind: 'retry'; readonly id: string; readonly afterSeconds: number; readonly body: Buffer }
+  | {
+      readonly kind: 'retry';
+      readonly id: string;
+      readonly afterSeconds: number;
+      readonly body: Buffer;
+      /** By which lane it comes back. Left out: the normal one. */
+      readonly lane?: PriorityLane | 'normal' | undefined;
+    }
   /** It is kept, with its bytes, for an operator. */
   | { readonly kind: 'bury'; readonly id: string | undefined; readonly reason: BuriedReason }
   /** It goes back to the head of its queue, for any node. */
@@ -198,7 +220,7 @@ export interface Subscription {
 
 /** What a look into a queue has shown. */
 export interface QueueLook {
-  /** The first jobs: those of the express lane, then the others, each in the order in which they are delivered. Untrusted. */
+  /** The first jobs, lane by lane (now, by priority, express, normal), each in the order in which they are delivered. Untrusted. */
   readonly bodies: readonly Buffer[];
   /** How many there are in all. */
   readonly standing: number;
@@ -236,7 +258,7 @@ export interface QueueDetails {
 
 /** Where the jobs of a queue stand. */
 export interface QueueDepth {
-  /** Waiting to be delivered, on both lanes. */
+  /** Waiting to be delivered, on all lanes. */
   readonly ready: number;
   /** Subscriptions of all nodes. */
   readonly consumers: number;

@@ -22,7 +22,10 @@ import type { JobRegistry } from '../job/job-registry';
 import { problemsOfJson } from '../job/json-args';
 import { describe, problemOfJobId, problemOfPartitionId, problemOfQueueName } from '../job/names';
 import { isOfLedger, keysOf, queueOf } from '../job/keys';
+import { problemOfExecutionTime } from '../job/execution-time';
+import { firstLaneOf, homeLaneOf, problemOfPriority } from '../job/lanes';
 import { nearest } from '../job/nearest';
+import { problemOfMaxRetries } from '../job/retry-levels';
 import type { Ledgers } from '../ledger/ledgers';
 import type { AwaitedJobs, FinishedOptions } from '../reports/awaited-jobs';
 import type { JobRecorders } from '../reports/job-recorders';
@@ -64,6 +67,28 @@ export interface EnqueueOptions {
    * @default false
    */
   held?: boolean;
+  /**
+   * 0 to 9: the job goes before all of its queue with a lower one, on whatever node; those of one go in the order of
+   * their enqueueing. What runs is not interrupted, and a lane of lower priority gets every hundredth worker or so while
+   * it waits. Among jobs of one execution key it changes nothing: their order is that of enqueueing. The first job of a
+   * priority makes a queue on the broker, and needs the right to.
+   * @default the definition's, or 0
+   */
+  priority?: number;
+  /**
+   * Whether the job goes before all others of its queue, whatever their priority. It takes no worker from anything that
+   * runs, and when it is retried it goes by its priority. Not together with a delay. @default false
+   */
+  runNow?: boolean;
+  /** Seconds that an attempt of this job may run, more than 0. @default the definition's, or the module's */
+  maxExecutionTimeSeconds?: number;
+  /**
+   * How often this job is tried again at most, whatever its definition or handler says; 0: one attempt only. More than
+   * there are retry levels: the last one is used again. After the last retry it is buried. A job that is not retryable
+   * ends with its first failure all the same. At most 10000.
+   * @default as many as there are levels
+   */
+  maxRetries?: number;
   /**
    * Whether the result has `finished`, which waits for the end of the job and gives what `perform` returned. For
    * `enqueue` of a class only. @default false
@@ -122,6 +147,10 @@ const OPTION_NAMES: Record<keyof EnqueueOptions, true> = {
   delayMs: true,
   runAt: true,
   held: true,
+  priority: true,
+  runNow: true,
+  maxExecutionTimeSeconds: true,
+  maxRetries: true,
   awaitable: true,
 };
 
@@ -180,12 +209,14 @@ export class JobQueue {
     if (options.partition === undefined) refuseProblems(problemsOfNames(options));
     const queuedAt = Date.now();
     refuseProblems(problemsOfDelay(options, queuedAt));
+    refuseProblems(problemsOfCall(options));
     const job: Job<JobArgs<J>> = {
       id: options.id ?? randomUUID(),
       name: definition.name,
       partition: options.partition ?? this.onlyPartition(),
       queue: options.queue ?? queueOf(definition, args),
       ...keysOf(definition, args),
+      ...callOptionsOf({ ...options, priority: options.priority ?? definition.priority ?? 0 }),
       args,
       attempt: 1,
       queuedAt,
@@ -193,6 +224,48 @@ export class JobQueue {
     };
     refuseProblems(problemsOfOptions(options, job));
     return job;
+  }
+
+  /**
+   * Checks args as {@link enqueue} would: whether they are plain JSON, pass the definition's DTO, and are not too large.
+   * Enqueues nothing and asks nobody. Resolves to what is wrong, field by field; empty: they are fine.
+   * @throws NotAJobClassError
+   *
+   * @example
+   * ```ts
+   * import { IsEmail } from 'class-validator';
+   * import { JobQueue, RogerJob } from 'nestjs-roger';
+   *
+   * class Address {
+   *   \@IsEmail() address!: string;
+   * }
+   *
+   * \@RogerJob({ args: Address })
+   * class Invite {
+   *   perform(args: Address): void {
+   *     console.log(args.address);
+   *   }
+   * }
+   *
+   * export async function problemsWith(jobs: JobQueue, address: string): Promise<string[]> {
+   *   const problems = await jobs.validate(Invite, { address });
+   *   return problems.map(({ path, message }) => `${path}: ${message}`);
+   * }
+   * ```
+   */
+  async validate<J extends JobClass>(jobClass: J, args: JobArgs<J>): Promise<readonly Problem[]>;
+  async validate(jobClass: JobClass, args: unknown): Promise<readonly Problem[]> {
+    const { registry, maxJobBytes } = this.parts;
+    const { argsClass } = registry.definitionOf(jobClass);
+    const problems = problemsOfJson(args);
+    if (problems.length > 0) return problems;
+    const bytes = Buffer.byteLength(JSON.stringify(args));
+    if (bytes > maxJobBytes) {
+      return [{ path: '', message: `they have ${bytes} bytes, and a job at most ${maxJobBytes} (maxJobBytes)` }];
+    }
+    if (argsClass === undefined) return [];
+    const checked = await checkArgs(argsClass, args);
+    return 'problems' in checked ? checked.problems : [];
   }
 
   /**
@@ -463,7 +536,7 @@ export class JobQueue {
   /** A job may have been changed, or made by hand, between `create` and `enqueue`; or it has been run before. */
   private renew(given: Job): Job {
     if (!isObject(given)) throw new NotAJobClassError(describe(given));
-    const { id, name, partition, queue, args } = given;
+    const { id, name, partition, queue, args, priority, runNow, maxExecutionTimeSeconds, maxRetries } = given;
     const definition = this.definitionNamed(name);
     this.parts.gates.refuseInactive(name);
     const problems = problemsOfJson(args);
@@ -473,7 +546,13 @@ export class JobQueue {
     const delay = given.runAt === undefined ? {} : { runAt: given.runAt };
     refuseProblems(problemsOfDelay(delay, queuedAt));
     const due = dueAt(dueTimeOf(delay, queuedAt));
-    const job: Job = { id, name, partition, queue, ...keys, args, attempt: 1, queuedAt, ...due };
+    // Undefined where it was left out, which is no wrong value.
+    const call = { ...due, priority, runNow, maxExecutionTimeSeconds, maxRetries } as EnqueueOptions;
+    refuseProblems(problemsOfCall(call));
+    const job: Job = {
+      ...{ id, name, partition, queue, ...keys, ...callOptionsOf(call), args },
+      ...{ attempt: 1, queuedAt, ...due },
+    };
     refuseProblems(problemsOfOptions({}, job));
     return job;
   }
@@ -484,9 +563,48 @@ async function refuseWrongArgs(job: Job, argsClass: Class): Promise<void> {
   if ('problems' in checked) throw new InvalidJobArgsError(job.name, checked.problems);
 }
 
-function outgoingOf({ job: { id, partition, queue, runAt }, body }: PreparedJob): OutgoingJob {
-  if (runAt === undefined) return { id, partition, queue, body };
-  return { id, partition, queue, body, afterSeconds: secondsUntil(runAt, Date.now()) };
+function outgoingOf({ job, body }: PreparedJob): OutgoingJob {
+  const { id, partition, queue, runAt } = job;
+  if (runAt === undefined) return { id, partition, queue, body, lane: firstLaneOf(job) };
+  const afterSeconds = secondsUntil(runAt, Date.now());
+  return { id, partition, queue, body, afterSeconds, lane: homeLaneOf(job) };
+}
+
+/** What a call says of its job only; what is left out, or as ever, doesn't go onto the wire. */
+function callOptionsOf({
+  priority = 0,
+  runNow,
+  maxExecutionTimeSeconds,
+  maxRetries,
+}: EnqueueOptions): Pick<Job, 'priority' | 'runNow' | 'maxExecutionTimeSeconds' | 'maxRetries'> {
+  return {
+    ...(priority === 0 ? {} : { priority }),
+    ...(runNow === true ? { runNow } : {}),
+    ...(maxExecutionTimeSeconds === undefined ? {} : { maxExecutionTimeSeconds }),
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+  };
+}
+
+function problemsOfCall(options: EnqueueOptions): Problem[] {
+  const { priority, runNow, maxExecutionTimeSeconds, maxRetries, delayMs, runAt } = options;
+  if (priority === undefined && runNow === undefined && maxExecutionTimeSeconds === undefined) {
+    if (maxRetries === undefined) return [];
+  }
+  const problems: Problem[] = [];
+  const check = <T>(path: string, value: T | undefined, problemOf: (value: T) => string | undefined): void => {
+    const message = value === undefined ? undefined : problemOf(value);
+    if (message !== undefined) problems.push({ path, message });
+  };
+  check('priority', priority, problemOfPriority);
+  check('runNow', runNow as unknown, (value) =>
+    typeof value === 'boolean' ? undefined : `${describe(value)} is not true or false`,
+  );
+  check('maxExecutionTimeSeconds', maxExecutionTimeSeconds, problemOfExecutionTime);
+  check('maxRetries', maxRetries, problemOfMaxRetries);
+  if (runNow === true && (delayMs !== undefined || runAt !== undefined)) {
+    problems.push({ path: 'runNow', message: 'say runNow, or when it is due, not both' });
+  }
+  return problems;
 }
 
 function dueAt(runAt: number | undefined): Pick<Job, 'runAt'> {

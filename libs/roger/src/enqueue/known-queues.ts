@@ -20,7 +20,7 @@ export class KnownQueues {
   private readonly looking = new Map<string, Promise<void>>();
 
   constructor(
-    private readonly transport: Pick<Transport, 'depth' | 'declareQueue'>,
+    private readonly transport: Pick<Transport, 'exists' | 'declareQueue'>,
     /** Whether this app is meant to have the queue. */
     private readonly isConfigured: (address: QueueAddress) => boolean,
   ) {}
@@ -44,7 +44,7 @@ export class KnownQueues {
 
   private async lookNow(address: string, { partition, queue }: QueueAddress): Promise<void> {
     try {
-      if ((await this.transport.depth({ partition, queue })) === undefined) {
+      if (!(await this.transport.exists({ partition, queue }))) {
         if (!this.isConfigured({ partition, queue })) throw new QueueNotFoundError(partition, queue);
         await this.transport.declareQueue({ partition, queue });
       }

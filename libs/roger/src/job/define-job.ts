@@ -5,6 +5,7 @@ import { InvalidJobDefinitionError } from './errors';
 import type { Class, JobClass, JobDefinition, JobOptions } from './job-definition';
 import { describe, problemOfInstanceName, problemOfJobName, problemOfKey, problemOfQueueName } from './names';
 import { problemOfExecutionTime } from './execution-time';
+import { problemOfPriority } from './lanes';
 import { nearest } from './nearest';
 import { problemOfRetryLevels } from './retry-levels';
 
@@ -18,6 +19,7 @@ const OPTION_NAMES: Record<keyof JobOptions, true> = {
   args: true,
   queueKey: true,
   executionKey: true,
+  priority: true,
   retryable: true,
   maxExecutionTimeSeconds: true,
   isolation: true,
@@ -66,6 +68,7 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     problemOfQueueOption(options.queue) ??
     problemOfKeyOption('queueKey', options.queueKey) ??
     problemOfKeyOption('executionKey', options.executionKey) ??
+    problemOfPriorityOption(options.priority) ??
     problemOfTimeOption(options.maxExecutionTimeSeconds) ??
     problemOfIsolation(options.isolation) ??
     problemOfArgs(options.args);
@@ -85,6 +88,7 @@ export function readDefinition(jobClass: JobClass): JobDefinition {
     argsClass: options.args,
     queueKey: options.queueKey,
     executionKey: options.executionKey,
+    priority: options.priority,
     retryable: retryable !== false,
     retryLevels: typeof retryable === 'object' ? retryable.levels : undefined,
     retryJitter: typeof retryable === 'object' ? retryable.jitter : undefined,
@@ -146,6 +150,11 @@ function problemOfRetryable(retryable: unknown): string | undefined {
   const problem = problemOfRetryLevels(levels);
   if (problem !== undefined || jitter === undefined || typeof jitter === 'boolean') return problem;
   return `jitter must be true or false, not ${describe(jitter)}`;
+}
+
+function problemOfPriorityOption(priority: unknown): string | undefined {
+  const problem = priority === undefined ? undefined : problemOfPriority(priority);
+  return problem === undefined ? undefined : `priority: ${problem}`;
 }
 
 function problemOfTimeOption(seconds: unknown): string | undefined {

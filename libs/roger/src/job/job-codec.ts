@@ -1,9 +1,11 @@
 // Turns a job into the bytes of its message and back. What can't be understood is refused with the reason.
 import { isUtf8 } from 'node:buffer';
 import { MalformedJobError } from './errors';
+import { problemOfExecutionTime } from './execution-time';
 import { isCount } from './is-count';
 import type { Job } from './job';
 import { MAX_DEPTH, problemsOfJson } from './json-args';
+import { problemOfPriority } from './lanes';
 import {
   describe,
   problemOfJobId,
@@ -12,6 +14,7 @@ import {
   problemOfPartitionId,
   problemOfQueueName,
 } from './names';
+import { problemOfMaxRetries } from './retry-levels';
 
 /** The envelope's version. A reader refuses versions it doesn't know; such messages are kept, not dropped. */
 export const WIRE_VERSION = 1;
@@ -24,6 +27,7 @@ interface Envelope extends Job {
 /** The bytes of a job that begins; so it has the fields of this version and no others. Its args as for {@link encodeJob}. */
 export function encodeNewJob(job: Job): Buffer {
   const { id, name, partition, queue, queueKey, executionKey, args, attempt, queuedAt, runAt, replyTo } = job;
+  const { priority, runNow, maxExecutionTimeSeconds, maxRetries } = job;
   return Buffer.from(
     JSON.stringify({
       v: WIRE_VERSION,
@@ -33,6 +37,10 @@ export function encodeNewJob(job: Job): Buffer {
       queue,
       queueKey,
       executionKey,
+      priority,
+      runNow,
+      maxExecutionTimeSeconds,
+      maxRetries,
       args,
       attempt,
       queuedAt,
@@ -50,9 +58,19 @@ export function encodeJob(job: Job): Buffer {
   return Buffer.from(JSON.stringify({ v: WIRE_VERSION, ...job }));
 }
 
+/** The same for a job that comes again: it was to run at once, which it did. */
+export function encodeAgain({ runNow: _past, ...job }: Job, changes: Partial<Job>): Buffer {
+  return encodeJob({ ...job, ...changes });
+}
+
 /** The same for a job that goes to its ledger, which adds a token of its own when it sends it out. */
 export function encodeForLedger({ ledger: _past, ...job }: Job): Buffer {
   return encodeJob(job);
+}
+
+/** Both. */
+export function encodeAgainForLedger({ ledger: _past, ...job }: Job, changes: Partial<Job>): Buffer {
+  return encodeAgain(job, changes);
 }
 
 /**
@@ -106,10 +124,29 @@ function problemOfEnvelope(value: unknown): string | undefined {
   if (!isCount(envelope.attempt) || envelope.attempt === 0) return 'attempt is not a positive whole number';
   if (!isCount(envelope.queuedAt)) return 'queuedAt is not a time in milliseconds';
   if (envelope.runAt !== undefined && !isCount(envelope.runAt)) return 'runAt is not a time in milliseconds';
-  const keyProblem = problemOfKeys(envelope);
-  if (keyProblem !== undefined) return keyProblem;
+  const otherProblem = problemOfOrder(envelope) ?? problemOfBounds(envelope) ?? problemOfKeys(envelope);
+  if (otherProblem !== undefined) return otherProblem;
   if (envelope.handedOn !== undefined && !isCount(envelope.handedOn)) return 'handedOn is not a count';
   return undefined;
+}
+
+function problemOfOrder({
+  priority,
+  runNow,
+}: Partial<Record<keyof Envelope, unknown>>): string | undefined {
+  const problem = priority === undefined ? undefined : problemOfPriority(priority);
+  if (problem !== undefined) return `priority: ${problem}`;
+  return runNow === undefined || runNow === true ? undefined : 'runNow is not true';
+}
+
+function problemOfBounds({
+  maxExecutionTimeSeconds: seconds,
+  maxRetries,
+}: Partial<Record<keyof Envelope, unknown>>): string | undefined {
+  const ofTime = seconds === undefined ? undefined : problemOfExecutionTime(seconds);
+  if (ofTime !== undefined) return `maxExecutionTimeSeconds ${ofTime}`;
+  const ofRetries = maxRetries === undefined ? undefined : problemOfMaxRetries(maxRetries);
+  return ofRetries === undefined ? undefined : `maxRetries ${ofRetries}`;
 }
 
 function problemOfKeys({

@@ -146,6 +146,12 @@ export interface JobOptions<Args = never> {
    */
   retryable?: boolean | RetryLevels | RetryRule;
   /**
+   * 0 to 9: a job of a higher one goes before all of its queue with a lower one, on whatever node; those of one go in
+   * the order of their enqueueing. `enqueue` can say another for one job.
+   * @default 0
+   */
+  priority?: number;
+  /**
    * Seconds that an attempt may run, more than 0. At the limit `context.signal` aborts with {@link JobTimeoutError}; a
    * handler that doesn't heed it is left behind after `abortGraceMs`. Either way the attempt has failed.
    * @default the module's `maxExecutionTimeSeconds`
@@ -178,6 +184,8 @@ export interface JobDefinition {
   readonly argsClass: Class | undefined;
   readonly queueKey?: string | ((args: never) => unknown) | undefined;
   readonly executionKey?: string | ((args: never) => unknown) | undefined;
+  /** Of its jobs, where `enqueue` doesn't say another; undefined: 0. */
+  readonly priority?: number | undefined;
   /** Whether a failed attempt is followed by another, or buried after the last one. False: a failure ends the job. */
   readonly retryable: boolean;
   /** Seconds to wait before each retry; undefined: the queue's, or the module's. */

@@ -37,7 +37,7 @@ export interface JobEnd {
   readonly at: number;
   /**
    * `retried`, `failed` (its only attempt) and `buried` are attempts that failed. Without a run: `buried`, `cancelled`,
-   * `handedOn`. `lost`: its outcome doesn't count, for another node has been given the job.
+   * `handedOn`, `held`. `lost`: its outcome doesn't count, for another node has been given the job.
    */
   readonly outcome:
     | 'done'
@@ -48,6 +48,7 @@ export interface JobEnd {
     | 'buried'
     | 'cancelled'
     | 'handedOn'
+    | 'held'
     | 'handedBack'
     | 'lost';
   /** What `perform` returned. */

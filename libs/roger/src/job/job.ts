@@ -20,6 +20,14 @@ export interface Job<Args = unknown> {
   readonly queuedAt: number;
   /** When it is due, in ms since the epoch. Absent: it was due at once. */
   readonly runAt?: number;
+  /** 1 to 9: it goes before those of its queue with a lower one. Absent: 0. */
+  readonly priority?: number;
+  /** It is to run before all others of its queue, at its first sending. Absent: it is not. */
+  readonly runNow?: true;
+  /** Seconds that an attempt may run. Absent: as its definition says. */
+  readonly maxExecutionTimeSeconds?: number;
+  /** How often it is tried again at most. Absent: as its definition says. */
+  readonly maxRetries?: number;
   /** At most one job of its partition with this key exists at a time. Absent: it has none. */
   readonly queueKey?: string;
   /** Jobs of its partition with this key run one after the other, in the order of their enqueueing. Absent: it has none. */

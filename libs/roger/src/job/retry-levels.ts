@@ -26,6 +26,18 @@ export function problemOfRetryLevels(levels: unknown): string | undefined {
   return isSorted ? undefined : `retry levels must not get shorter: ${levels.join(', ')}`;
 }
 
+/** More would be for ever, and the counts of attempts with them. */
+const MAX_RETRIES = 10_000;
+
+/** The problem with a `maxRetries`, or undefined when it is one. */
+export function problemOfMaxRetries(maxRetries: unknown): string | undefined {
+  return Number.isInteger(maxRetries) &&
+    (maxRetries as number) >= 0 &&
+    (maxRetries as number) <= MAX_RETRIES
+    ? undefined
+    : `must be a whole number from 0 (one attempt only) to ${MAX_RETRIES}, not ${describe(maxRetries)}`;
+}
+
 /** Delays that people name, in seconds: each is a step of the ladder, so that they are kept to the second. */
 const ROUND_DELAYS: readonly number[] = [
   10,

@@ -1,7 +1,10 @@
 // Sends out jobs on a ledger's behalf, and keeps at it until the broker has each. Knows routes, not turns.
 import type { RogerLog } from '../job/log';
 import { oneLine } from '../job/errors';
-import type { DispatchRoute, LedgerTransport } from '../ledger-transport';
+import type { Job } from '../job/job';
+import { firstLaneOf, homeLaneOf, isLane } from '../job/lanes';
+import type { QueueLane } from '../job/lanes';
+import type { DispatchedJob, DispatchRoute, LedgerTransport } from '../ledger-transport';
 import { DispatchDoubtfulError } from '../ledger-transport';
 import type { KeyedJob } from './state/partition-state';
 
@@ -17,14 +20,11 @@ export interface DispatcherParts {
   readonly onDispatched: (dispatch: number) => void;
   /** It may have arrived or not: it has to be sent under another number, which makes the first copy, if any, stale. */
   readonly onDoubtful: (dispatch: number) => void;
-  /** Called before the first job goes to a queue's express lane. */
-  readonly onExpress: (partition: string, queue: string) => void;
 }
 
 export class Dispatcher {
   private isStopped = false;
   private readonly timers = new Set<NodeJS.Timeout>();
-  private readonly express = new Set<string>();
   /** What is complained of, by queue. */
   private readonly complaints = new Map<string, string>();
 
@@ -33,7 +33,6 @@ export class Dispatcher {
   dispatch(job: KeyedJob): void {
     const { dispatch, route, body, partition, queue, id } = job;
     if (this.isStopped || route === undefined || body === undefined) return;
-    if (route.kind === 'express') this.announceExpress(partition.id, queue);
     this.send(
       dispatch,
       {
@@ -42,6 +41,7 @@ export class Dispatcher {
         id,
         body: bytesOf(body, route, this.parts.stateId(), dispatch),
         route,
+        ...laneIn(body, route),
       },
       AGAIN_MIN_MS,
     );
@@ -87,12 +87,21 @@ export class Dispatcher {
     this.timers.add(timer);
   }
 
-  private announceExpress(partition: string, queue: string): void {
-    const address = `${partition}-${queue}`;
-    if (this.express.has(address)) return;
-    this.express.add(address);
-    this.parts.onExpress(partition, queue);
+}
+
+/** The lane of the job's own; none, where it has no priority. Most jobs are spared the reading. */
+function laneIn(body: string, { kind }: DispatchRoute): Pick<DispatchedJob, 'lane'> {
+  if (kind === 'bury' || !(body.includes('"priority":') || body.includes('"runNow":'))) return {};
+  let job: Pick<Job, 'priority' | 'runNow'>;
+  try {
+    job = JSON.parse(body) as typeof job;
+  } catch {
+    // Whoever gets it buries it.
+    return {};
   }
+  const isFirst = kind === 'normal' || kind === 'express';
+  const lane: QueueLane = isFirst ? firstLaneOf(job) : homeLaneOf(job);
+  return lane === 'normal' || !isLane(lane) ? {} : { lane };
 }
 
 /** The token of a job's earlier sending, which would add up from one to the next. */

@@ -58,7 +58,6 @@ export interface KeeperParts {
   readonly reply: (applied: readonly AppliedOperation[]) => void;
   readonly lostJobs: LostJobsParts;
   readonly onKeeping: () => void;
-  readonly onExpress: (partition: string, queue: string) => void;
 }
 
 interface RecordUnderWay {
@@ -215,7 +214,7 @@ export class Keeper implements LedgerMember {
   }
 
   private begin(): Term {
-    const { transport, log, onExpress, ledger } = this.parts;
+    const { transport, log, ledger } = this.parts;
     const term: Term = new Term(
       (own) =>
         new Dispatcher({
@@ -228,7 +227,6 @@ export class Keeper implements LedgerMember {
           onDoubtful: (dispatch) => {
             this.noteIn(own, { op: 'dispatch again', dispatch });
           },
-          onExpress,
         }),
       (own) =>
         new LogReader(

@@ -70,9 +70,6 @@ export class LedgerSeat {
         log.debug(`Ledger ${ledger} is kept here`);
         this.announce({ mail: 'keeper', ledger, node: transport.nodeId });
       },
-      onExpress: (partition, queue) => {
-        this.announce({ mail: 'express', partition, queue });
-      },
     });
   }
 

@@ -91,12 +91,6 @@ export interface CancelAnswer {
   readonly missing: readonly string[];
 }
 
-/** What this node's lanes are told. */
-export interface LedgersListener extends StandingListener {
-  /** The queue has an express lane. */
-  onExpress(partition: string, queue: string): void;
-}
-
 /** Who takes the mail that is not about ledgers. None of its methods may throw. */
 export interface OtherMail {
   /** Untrusted. */
@@ -118,7 +112,7 @@ export class Ledgers implements Mailbox {
   private readonly announcements: Announcements;
   readonly schedules: Schedules;
   readonly holds: JobHolds;
-  private listener: LedgersListener | undefined;
+  private listener: StandingListener | undefined;
   private isReceiving = false;
   private isClosed = false;
   /** Why nothing is heard of the others at the moment; undefined while it is. */
@@ -175,7 +169,7 @@ export class Ledgers implements Mailbox {
   }
 
   /** This node serves the partition from now on: the listener hears of everything that concerns it. */
-  serve(partition: string, listener: LedgersListener): void {
+  serve(partition: string, listener: StandingListener): void {
     this.served.add(partition);
     if (this.listener === undefined) this.beginToServe(listener);
     this.watch(partition);
@@ -191,7 +185,7 @@ export class Ledgers implements Mailbox {
     this.boards.delete(ledger);
   }
 
-  private beginToServe(listener: LedgersListener): void {
+  private beginToServe(listener: StandingListener): void {
     this.listener = listener;
     this.receive();
     this.presence.serve();
@@ -513,9 +507,6 @@ export class Ledgers implements Mailbox {
         return;
       case 'schedules':
         if (this.boards.has(mail.ledger)) this.schedules.refresh(mail.ledger);
-        return;
-      case 'express':
-        this.listener?.onExpress(mail.partition, mail.queue);
         return;
       case 'ping':
     }

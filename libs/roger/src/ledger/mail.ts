@@ -43,9 +43,7 @@ export type Mail =
   /** Is the node there at all? */
   | { readonly mail: 'ping' }
   /** A ledger's schedules have changed. */
-  | { readonly mail: 'schedules'; readonly ledger: number }
-  /** The queue has an express lane from now on. */
-  | { readonly mail: 'express'; readonly partition: string; readonly queue: string };
+  | { readonly mail: 'schedules'; readonly ledger: number };
 
 const KINDS: Record<Mail['mail'], true> = {
   reply: true,
@@ -58,7 +56,6 @@ const KINDS: Record<Mail['mail'], true> = {
   ping: true,
   'held?': true,
   held: true,
-  express: true,
   schedules: true,
 };
 

@@ -1,4 +1,4 @@
-// What a lane takes from one of its queue's two lanes: the subscription, and what is at hand and not begun.
+// What a lane takes from one of its queue's lanes: the subscription, and what is at hand and not begun.
 import Denque from 'denque';
 import { NotConnectedError } from '../job/errors';
 import type { QueueAddress } from '../job/names';
@@ -13,7 +13,7 @@ export interface IntakeOwner {
 }
 
 /** A delivery that has not begun. */
-interface AtHand {
+export interface AtHand {
   readonly delivery: Delivery;
   /** By `performance.now()`. */
   readonly deliveredAt: number;
@@ -23,13 +23,14 @@ export class Intake implements DeliveryConsumer {
   /** Why no jobs come at the moment; undefined while they do, and before that is known. */
   trouble: Error | undefined;
   private isTaking = false;
+  private onTaking: (() => void) | undefined;
   private readonly atHand = new Denque<AtHand>();
   private readonly subscription: Subscription;
 
   constructor(
     address: QueueAddress,
     prefetch: number,
-    private readonly lane: QueueLane,
+    readonly lane: QueueLane,
     transport: Transport,
     private readonly owner: IntakeOwner,
   ) {
@@ -38,7 +39,7 @@ export class Intake implements DeliveryConsumer {
 
   /** Why no jobs come at the moment; undefined while they do. */
   get waitingFor(): Error | undefined {
-    // A queue that gets an express lane gets its other jobs as before, while that begins.
+    // A queue that gets another lane gets its other jobs as before, while that begins.
     const isAwaited = this.lane === 'normal' && !this.isTaking;
     return this.trouble ?? (isAwaited ? BEGINNING : undefined);
   }
@@ -49,6 +50,11 @@ export class Intake implements DeliveryConsumer {
 
   get atHandCount(): number {
     return this.atHand.length;
+  }
+
+  /** Resolves when jobs come for the first time. */
+  async untilTaking(): Promise<void> {
+    if (!this.isTaking) await new Promise<void>((resolve) => (this.onTaking = resolve));
   }
 
   deliver(delivery: Delivery): void {
@@ -62,6 +68,7 @@ export class Intake implements DeliveryConsumer {
 
   waiting(reason: Error | undefined): void {
     this.isTaking = reason === undefined;
+    if (this.isTaking) this.onTaking?.();
     this.trouble = sureReason(reason);
     this.owner.standing();
   }

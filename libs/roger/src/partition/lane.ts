@@ -7,8 +7,10 @@ import type { Outcome } from '../worker/outcome';
 import { Run } from '../worker/run';
 import type { RunObserver } from '../worker/run';
 import type { Worker } from '../worker/worker';
-import type { IntakeOwner } from './intake';
-import { Intake, sureReason } from './intake';
+import type { Intake } from './intake';
+import { sureReason } from './intake';
+import type { IntakesOwner } from './intakes';
+import { Intakes } from './intakes';
 import { PrefetchPolicy } from './prefetch-policy';
 
 /** Jobs at hand that nobody has begun for this long go back to the queue: another node may be idle. */
@@ -66,7 +68,7 @@ export interface Draining {
   readonly graceMs?: number | undefined;
 }
 
-export class Lane implements IntakeOwner, RunObserver {
+export class Lane implements IntakesOwner, RunObserver {
   readonly counts: OutcomeCounts = {
     done: 0,
     retried: 0,
@@ -88,9 +90,7 @@ export class Lane implements IntakeOwner, RunObserver {
   private readonly asking = new Map<Run, Intake>();
   /** Those that may run as soon as there is a worker. */
   private readonly ready = new Map<Run, ReadyRun>();
-  /** By which slots are offered: the express one first. */
-  private readonly intakes: Intake[] = [];
-  private hasExpress = false;
+  private readonly intakes: Intakes;
   private readonly policy: PrefetchPolicy;
   private readonly holds = new Set<Hold>();
   private isDraining = false;
@@ -111,13 +111,14 @@ export class Lane implements IntakeOwner, RunObserver {
     private readonly onStandingChange: () => void = () => undefined,
   ) {
     this.policy = new PrefetchPolicy(maxWorkers);
+    this.intakes = new Intakes(parts.transport, this);
     if (maxWorkers === 0) this.holds.add('no workers');
   }
 
   /** @param holds why it should not take jobs yet */
   start(holds: readonly Hold[] = []): void {
     for (const hold of holds) this.holds.add(hold);
-    this.take('normal');
+    this.intakes.add('normal', this.holds.size > 0);
   }
 
   get maxWorkers(): number {
@@ -147,11 +148,37 @@ export class Lane implements IntakeOwner, RunObserver {
     return this.holds.has(why);
   }
 
-  /** The queue has an express lane. Safe to repeat. */
-  takeExpress(): void {
-    if (this.hasExpress || this.isDraining || this.intakes.length === 0) return;
-    this.hasExpress = true;
-    this.take('express');
+  /** The queue has another lane. Safe to repeat. */
+  take(lane: QueueLane): void {
+    if (this.isDraining || this.intakes.isEmpty || this.intakes.has(lane)) return;
+    this.intakes.add(lane, this.holds.size > 0);
+  }
+
+  get freeWorkers(): number {
+    return Math.max(0, this.maxWorkers - this.running.size);
+  }
+
+  get prefetch(): number {
+    return this.policy.prefetch;
+  }
+
+  begunOf(intake: Intake): number {
+    let begun = 0;
+    for (const runs of [this.running, this.asking]) {
+      for (const [run, from] of runs) if (from === intake && !run.wasLost()) begun++;
+    }
+    for (const { intake: from } of this.ready.values()) if (from === intake) begun++;
+    return begun;
+  }
+
+  lostOf(intake: Intake): number {
+    let lost = 0;
+    for (const [run, from] of this.running) if (from === intake && run.wasLost()) lost++;
+    return lost;
+  }
+
+  mayGoOn(): void {
+    if (this.mayBegin) this.beginWhereFree();
   }
 
   get runs(): readonly Run[] {
@@ -173,27 +200,27 @@ export class Lane implements IntakeOwner, RunObserver {
   }
 
   get atHandCount(): number {
-    return this.intakes.reduce((sum, { atHandCount }) => sum + atHandCount, 0);
+    return this.intakes.atHandCount;
   }
 
   /** Why no jobs come at the moment; undefined while they do, or could if the queue were not paused. */
   get waitingFor(): Error | undefined {
     const { trouble } = this;
     if (trouble !== undefined) return trouble;
-    const waiting = this.intakes.find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
+    const waiting = [...this.intakes].find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
     if (waiting !== undefined || !this.isHeld('standing unknown')) return waiting;
     return new NotConnectedError(new Error('what was cancelled and paused is being asked for'));
   }
 
   /** The same, but undefined also while it has only not come so far yet. */
   get trouble(): Error | undefined {
-    const trouble = this.intakes.find((intake) => intake.trouble !== undefined)?.trouble;
+    const trouble = [...this.intakes].find((intake) => intake.trouble !== undefined)?.trouble;
     return trouble ?? (this.isHeld('standing unknown') ? sureReason(this.parts.whyUnknown()) : undefined);
   }
 
   /** How many consumers of this node the queue has now. */
   get consumerCount(): number {
-    return this.intakes.reduce((sum, { consumerCount }) => sum + consumerCount, 0);
+    return [...this.intakes].reduce((sum, { consumerCount }) => sum + consumerCount, 0);
   }
 
   get isPaused(): boolean {
@@ -222,7 +249,7 @@ export class Lane implements IntakeOwner, RunObserver {
   async untilHeld(): Promise<void> {
     // Those that could not begin give their delivery back a turn later.
     await new Promise((resolve) => setImmediate(resolve));
-    await Promise.all(this.intakes.map((intake) => intake.applied()));
+    await Promise.all([...this.intakes].map((intake) => intake.applied()));
   }
 
   release(why: Hold): void {
@@ -238,13 +265,18 @@ export class Lane implements IntakeOwner, RunObserver {
   // --- deliveries
 
   deliver(delivery: Delivery, intake: Intake): void {
+    this.intakes.arrived(intake);
     if (!this.mayBegin || this.running.size >= this.maxWorkers || !this.hasTurn()) {
       // What was on its way when the lane was held counts as at hand.
       intake.keep(delivery);
       if (this.holds.size === 0) this.watchForStall();
       else if (!this.keepsAtHand) intake.handBackAll();
-    } else {
+    } else if (this.intakes.isSingle) {
       this.begin(delivery, intake);
+    } else {
+      intake.keep(delivery);
+      this.beginNext();
+      if (this.atHandCount > 0) this.watchForStall();
     }
   }
 
@@ -254,6 +286,7 @@ export class Lane implements IntakeOwner, RunObserver {
 
   lost(intake: Intake, detail: string): void {
     const reason = new DeliveryLostError(detail);
+    this.intakes.lost(intake);
     for (const [run, from] of [...this.running, ...this.asking]) if (from === intake) run.abort(reason);
     for (const [run, { intake: from }] of [...this.ready]) {
       if (from !== intake) continue;
@@ -348,25 +381,19 @@ export class Lane implements IntakeOwner, RunObserver {
     this.isDraining = true;
     clearTimeout(this.stallTimer);
     clearTimeout(this.pauseTimer);
-    await Promise.all(this.intakes.map((intake) => intake.stop()));
+    this.intakes.end();
+    await Promise.all([...this.intakes].map((intake) => intake.stop()));
     this.handBackWaiting();
     if (!(await this.idleWithin(timeoutMs))) {
       // Who still asks its ledger whether it may run gives up, too; who settles goes on as long as there is time.
       for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(reason);
       await this.idleWithin(graceMs);
     }
-    await Promise.all(this.intakes.map((intake) => intake.close()));
+    await Promise.all([...this.intakes].map((intake) => intake.close()));
     // Whoever still runs has no delivery any more: a late result is refused.
     const lost = new DeliveryLostError('the node serves its queue no more');
     for (const run of [...this.running.keys(), ...this.asking.keys()]) run.abort(lost);
     for (const resolve of this.untilIdle) resolve();
-  }
-
-  private take(lane: QueueLane): void {
-    const prefetch = this.holds.size > 0 ? 0 : this.policy.prefetch;
-    const intake = new Intake(this.address, prefetch, lane, this.parts.transport, this);
-    if (lane === 'express') this.intakes.unshift(intake);
-    else this.intakes.push(intake);
   }
 
   private begin(delivery: Delivery, intake: Intake, deliveredAt?: number): void {
@@ -413,13 +440,10 @@ export class Lane implements IntakeOwner, RunObserver {
       return true;
     }
 
-    for (const intake of this.intakes) {
-      const next = intake.next();
-      if (next === undefined) continue;
-      this.begin(next.delivery, intake, next.deliveredAt);
-      return true;
-    }
-    return false;
+    const found = this.intakes.next();
+    if (found === undefined) return false;
+    this.begin(found.next.delivery, found.intake, found.next.deliveredAt);
+    return true;
   }
 
   /**
@@ -454,8 +478,7 @@ export class Lane implements IntakeOwner, RunObserver {
         this.watchForStall();
       } else {
         this.policy.recordStall(idleMs);
-        // First the smaller prefetch: with the old one the broker would give them straight back to us.
-        this.adjustPrefetch();
+        this.intakes.handBackAndClose();
         this.handBackWaiting();
       }
     }, STALL_CHECK_MS);
@@ -463,17 +486,12 @@ export class Lane implements IntakeOwner, RunObserver {
 
   /** A lost run still takes a worker, but no longer a place among the unsettled. */
   private adjustPrefetch(): void {
-    const wanted = this.holds.size > 0 ? 0 : this.policy.prefetch;
-    for (const intake of this.intakes) {
-      let lost = 0;
-      for (const [run, from] of this.running) if (from === intake && run.wasLost()) lost++;
-      intake.setPrefetch(Math.max(0, wanted - lost));
-    }
+    this.intakes.adjust(this.holds.size > 0);
   }
 
   private handBackWaiting(): void {
     for (const run of [...this.ready.keys()]) this.refuse(run);
-    for (const intake of this.intakes) intake.handBackAll();
+    this.intakes.handBackAll();
   }
 
   private async idleWithin(timeoutMs: number): Promise<boolean> {

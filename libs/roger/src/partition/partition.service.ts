@@ -8,10 +8,10 @@ import {
 } from '../job/errors';
 import type { QueueAddress } from '../job/names';
 import type { RogerLog } from '../job/log';
-import type { Ledgers, LedgersListener } from '../ledger/ledgers';
+import type { Ledgers } from '../ledger/ledgers';
 import type { ProgressOfRun, RunningHere } from '../reports/progress-reports';
-import type { Transport } from '../transport';
-import type { StandingBoard } from '../ledger/standing-board';
+import type { QueueLane, Transport } from '../transport';
+import type { StandingBoard, StandingListener } from '../ledger/standing-board';
 import type { Worker } from '../worker/worker';
 import type { Lane, LaneParts, OutcomeCounts } from './lane';
 import type { PartitionCatalogue } from './partition-catalogue';
@@ -97,10 +97,11 @@ interface Turns {
  * }
  * ```
  */
-export class PartitionService implements LedgersListener, RunningHere {
+export class PartitionService implements StandingListener, RunningHere {
   private readonly partitions = new Map<string, Partition>();
   /** Holds all lanes, those of partitions that are started later too. */
   private isInactive = false;
+  private followsLanes = false;
   private readonly turns = new Map<string, Turns>();
   private readonly laneParts: LaneParts;
   private follower: PartitionFollower | undefined;
@@ -324,6 +325,7 @@ export class PartitionService implements LedgersListener, RunningHere {
     this.refuseWhereNone(id);
     this.parts.catalogue.put(id, queues);
     if (this.phase === 'starting') return undefined;
+    this.followLanes();
     const served = this.partitions.get(id);
     if (served !== undefined) {
       served.apply(queues);
@@ -340,6 +342,12 @@ export class PartitionService implements LedgersListener, RunningHere {
     partition.apply(queues);
     this.follower?.onServed(id);
     return partition;
+  }
+
+  private followLanes(): void {
+    if (this.followsLanes) return;
+    this.followsLanes = true;
+    this.parts.transport.followLanes(this.onLane);
   }
 
   private async settled(id: string, partition: Partition | undefined): Promise<PartitionState> {
@@ -417,20 +425,13 @@ export class PartitionService implements LedgersListener, RunningHere {
     for (const lane of this.lanes) this.followStanding(lane);
   }
 
-  /** @internal */
-  onExpress(partition: string, queue: string): void {
-    this.partitions.get(partition)?.lanes.get(queue)?.takeExpress();
-  }
-
   /** Lets a lane begin when it is known what was cancelled and paused, and holds it when that may be out of date. */
   private followStanding(lane: Lane): void {
-    const isCurrent = this.parts.ledgers.boardOf(lane.address.partition)?.isCurrent ?? false;
-    if (!isCurrent) {
+    if (!this.isCurrent(lane)) {
       lane.hold('standing unknown');
     } else if (lane.isHeld('standing unknown')) {
       this.followPause(lane);
-      void this.followExpress(lane);
-      lane.release('standing unknown');
+      void this.takeLanesAndRelease(lane);
     }
   }
 
@@ -441,15 +442,23 @@ export class PartitionService implements LedgersListener, RunningHere {
     else lane.release('paused everywhere');
   }
 
-  /** Whether a queue has an express lane is announced when it gets one; this is for those that had it before. */
-  private async followExpress(lane: Lane): Promise<void> {
+  /** The lanes of a queue that there are already come first, or what waits on them would be passed over at the start. */
+  private async takeLanesAndRelease(lane: Lane): Promise<void> {
     try {
-      if (!(await this.parts.ledgers.isUsed(lane.address.partition))) return;
-      if (await this.parts.transport.hasExpressLane(lane.address)) lane.takeExpress();
+      for (const one of await this.parts.transport.lanesOf(lane.address)) lane.take(one);
     } catch {
-      // Not connected: the standing is asked for again then, and this with it.
+      // They are told of when they are known.
     }
+    if (this.isCurrent(lane)) lane.release('standing unknown');
   }
+
+  private isCurrent({ address: { partition } }: Lane): boolean {
+    return this.parts.ledgers.boardOf(partition)?.isCurrent ?? false;
+  }
+
+  private readonly onLane = ({ partition, queue }: QueueAddress, lane: QueueLane): void => {
+    this.partitions.get(partition)?.lanes.get(queue)?.take(lane);
+  };
 
   private lane(partition: string, queue: string): Lane {
     const lane = this.find(partition).lanes.get(queue);
@@ -472,7 +481,7 @@ export class PartitionService implements LedgersListener, RunningHere {
 }
 
 /** What lanes need of the ledgers. */
-export type LedgersOfLanes = Pick<Ledgers, 'serve' | 'leave' | 'isUsed' | 'trouble'> & {
+export type LedgersOfLanes = Pick<Ledgers, 'serve' | 'leave' | 'trouble'> & {
   boardOf(partition: string): Pick<StandingBoard, 'isCurrent' | 'isPaused'> | undefined;
 };
 

@@ -121,7 +121,7 @@ export class Attempts {
     const { limits, log } = this.parts;
     const { ladder } = run;
     const broker = brokerLimit(limits, run.heldMs);
-    const own = ownLimit(registered.definition, limits);
+    const own = ownLimit(registered.definition, limits, context.job);
     this.record(
       context.job,
       run,

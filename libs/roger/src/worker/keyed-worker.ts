@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { LedgerFullError, RogerClosedError } from '../job/errors';
 import type { Job } from '../job/job';
-import { decodeJob, encodeForLedger } from '../job/job-codec';
+import { decodeJob, encodeAgainForLedger, encodeForLedger } from '../job/job-codec';
 import type { RogerLog } from '../job/log';
 import type { Claimed, DeliveryHolder, Grant, SettledAs } from '../ledger/ledgers';
 import type { JobRecorders } from '../reports/job-recorders';
@@ -239,7 +239,7 @@ export class KeyedWorker {
       case 'retry': {
         // From the bytes: the handler had the args in hand and may have changed them.
         const untouched = decodeJob(body ?? delivery.body, this.parts.maxJobBytes);
-        const changed = encodeForLedger({ ...untouched, ...end.changes });
+        const changed = encodeAgainForLedger(untouched, end.changes);
         return { kind: 'retry', afterSeconds: end.afterSeconds, body: changed };
       }
       case 'hold':

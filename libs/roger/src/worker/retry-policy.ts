@@ -24,18 +24,29 @@ const BURY: AfterFailure = { kind: 'bury' };
 /** The handler's verdict goes before the definition's function, that before `retryable` and the levels. */
 export function afterFailure(
   definition: Pick<JobDefinition, 'retryable' | 'retryLevels' | 'retryJitter' | 'retryRule'>,
-  { attempt }: Pick<Job, 'attempt'>,
+  job: Pick<Job, 'attempt' | 'maxRetries'>,
+  error: Error,
+  defaults: RetryDefaults,
+): AfterFailure {
+  const next = nextOf(definition, job, error, defaults);
+  // Its own bound takes retries away, and adds none where its definition has it end.
+  return next.kind === 'retry' && job.attempt > (job.maxRetries ?? Infinity) ? BURY : next;
+}
+
+function nextOf(
+  definition: Pick<JobDefinition, 'retryable' | 'retryLevels' | 'retryJitter' | 'retryRule'>,
+  job: Pick<Job, 'attempt' | 'maxRetries'>,
   error: Error,
   defaults: RetryDefaults,
 ): AfterFailure {
   if (error instanceof BuryJob) return BURY;
   if (error instanceof RetryJob) {
-    return error.delayMs === undefined ? nextLevel(definition, attempt, defaults) : after(error.delayMs);
+    return error.delayMs === undefined ? nextLevel(definition, job, defaults) : after(error.delayMs);
   }
   const { retryable, retryRule } = definition;
-  const answer = retryRule === undefined ? retryable : ask(retryRule, error, attempt, defaults.onRuleFailure);
+  const answer = retryRule === undefined ? retryable : ask(retryRule, error, job.attempt, defaults.onRuleFailure);
   if (typeof answer === 'object') return after(answer.delayMs);
-  return answer ? nextLevel(definition, attempt, defaults) : END;
+  return answer ? nextLevel(definition, job, defaults) : END;
 }
 
 /** The seconds after which a job comes back that is to wait for so long. */
@@ -43,13 +54,17 @@ export function secondsFor(delayMs: number): number {
   return nearestLevel(Math.max(1, Math.ceil(delayMs / 1000)));
 }
 
-/** The n-th failed attempt is followed by the n-th level; after the last one the job is buried. */
+/**
+ * The n-th failed attempt is followed by the n-th level; after the last one the job is buried, unless it is to have more
+ * retries than there are levels: these come after the last level each.
+ */
 function nextLevel(
   { retryLevels, retryJitter }: Pick<JobDefinition, 'retryLevels' | 'retryJitter'>,
-  attempt: number,
+  { attempt, maxRetries = 0 }: Pick<Job, 'attempt' | 'maxRetries'>,
   { levels, jitter, chance }: RetryDefaults,
 ): AfterFailure {
-  const level = (retryLevels ?? levels)[attempt - 1];
+  const all = retryLevels ?? levels;
+  const level = all[attempt - 1] ?? (attempt <= maxRetries ? all.at(-1) : undefined);
   if (level === undefined) return BURY;
   const spread = retryJitter === undefined ? jitter : Number(retryJitter);
   return { kind: 'retry', afterSeconds: jittered(level, spread, chance()) };

@@ -1,5 +1,6 @@
 // How long runs may take, by the app's word and by the broker's.
 import { JobTimeoutError } from '../job/errors';
+import type { Job } from '../job/job';
 import type { JobDefinition } from '../job/job-definition';
 
 export interface RunLimits {
@@ -20,9 +21,14 @@ export interface RunLimit {
 /** An ended run is to be settled well before the broker takes its job away. */
 const BROKER_MARGIN_MS = 60_000;
 
-/** By the definition or the module; undefined: as long as it takes. */
-export function ownLimit(definition: JobDefinition, limits: RunLimits): RunLimit | undefined {
-  const seconds = definition.maxExecutionTimeSeconds ?? limits.maxExecutionTimeSeconds;
+/** By the job, its definition or the module; undefined: as long as it takes. */
+export function ownLimit(
+  definition: JobDefinition,
+  limits: RunLimits,
+  job: Pick<Job, 'maxExecutionTimeSeconds'> = {},
+): RunLimit | undefined {
+  const seconds =
+    job.maxExecutionTimeSeconds ?? definition.maxExecutionTimeSeconds ?? limits.maxExecutionTimeSeconds;
   if (seconds === undefined) return undefined;
   const afterMs = seconds * 1_000;
   return { afterMs, error: () => new JobTimeoutError(afterMs, 'its maxExecutionTimeSeconds') };

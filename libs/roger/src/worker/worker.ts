@@ -2,7 +2,8 @@
 import type { RogerError } from '../job/errors';
 import { MisroutedJobError } from '../job/errors';
 import type { Job } from '../job/job';
-import { decodeJob, encodeJob } from '../job/job-codec';
+import { decodeJob, encodeAgain } from '../job/job-codec';
+import { homeLaneOf } from '../job/lanes';
 import type { OutcomeReplies } from '../reports/outcome-replies';
 import { isOfLedger } from '../job/keys';
 import type { Delivery } from '../transport';
@@ -102,8 +103,9 @@ export class Worker {
       run.end(run.wasLost() ? 'lost' : 'handedBack');
     } else {
       const { id } = untouched;
-      const body = encodeJob(untouched);
-      delivery.settle({ kind: 'retry', id, afterSeconds: HOLD_AGAIN_SECONDS, body });
+      const body = encodeAgain(untouched, {});
+      const lane = homeLaneOf(untouched);
+      delivery.settle({ kind: 'retry', id, afterSeconds: HOLD_AGAIN_SECONDS, body, lane });
       run.end('handedBack');
     }
   }
@@ -134,8 +136,15 @@ export class Worker {
       case 'retry': {
         // From the bytes, not from `job`: the handler had its args in hand and may have changed them.
         const untouched = decodeJob(delivery.body, this.parts.maxJobBytes);
-        const body = encodeJob({ ...untouched, ...end.changes });
-        delivery.settle({ kind: 'retry', id: untouched.id, afterSeconds: end.afterSeconds, body });
+        const { id } = untouched;
+        const body = encodeAgain(untouched, end.changes);
+        delivery.settle({
+          kind: 'retry',
+          id,
+          afterSeconds: end.afterSeconds,
+          body,
+          lane: homeLaneOf(untouched),
+        });
         break;
       }
       case 'bury':

@@ -1,7 +1,7 @@
 // Holds the queues, ledgers and mail of the in-memory transport, for all transports of the process that share it.
 import { InvalidOptionsError } from '../../job/errors';
 import { describe, type QueueAddress } from '../../job/names';
-import type { LevelDepths } from '../../transport';
+import type { LevelDepths, QueueLane } from '../../transport';
 import { MemoryLedger } from './memory-ledger';
 import { MemoryLedgerMail } from './memory-ledger-mail';
 import { MemoryQueue, type QueueLimits } from './memory-queue';
@@ -56,6 +56,7 @@ export class MemoryBroker {
   private readonly partitions = new Map<string, Map<string, MemoryQueue>>();
   private readonly ledgers = new Map<number, MemoryLedger>();
   private readonly transports = new Set<object>();
+  private readonly laneFollowers = new Set<LaneFollower>();
 
   constructor(options: MemoryBrokerOptions = {}) {
     const { maxJobs = 100_000, maxBuriedJobs = 10_000, deliveryLimit = 20 } = options;
@@ -78,9 +79,24 @@ export class MemoryBroker {
   declare({ partition, queue }: QueueAddress): MemoryQueue {
     const queues = this.partitions.get(partition) ?? new Map<string, MemoryQueue>();
     this.partitions.set(partition, queues);
-    const declared = queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.later);
+    const declared = queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.later, this.onLane);
     queues.set(queue, declared);
     return declared;
+  }
+
+  /** @internal Tells of each lane that there is or will be. */
+  followLanes(follower: LaneFollower): void {
+    for (const [partition, queues] of this.partitions) {
+      for (const [queue, { extraLanes }] of queues) {
+        for (const lane of extraLanes) follower({ partition, queue }, lane);
+      }
+    }
+    this.laneFollowers.add(follower);
+  }
+
+  /** @internal */
+  unfollowLanes(follower: LaneFollower): void {
+    this.laneFollowers.delete(follower);
   }
 
   /** @internal */
@@ -104,6 +120,10 @@ export class MemoryBroker {
     return declared;
   }
 
+  private readonly onLane: LaneFollower = (address, lane) => {
+    for (const follower of this.laneFollowers) follower(address, lane);
+  };
+
   /** @internal A waiting retry keeps the process alive from the first attached transport to the last detached one. */
   attach(transport: object): void {
     this.transports.add(transport);
@@ -116,6 +136,8 @@ export class MemoryBroker {
     if (this.transports.size === 0) this.later.keepProcessAlive(false);
   }
 }
+
+type LaneFollower = (address: QueueAddress, lane: QueueLane) => void;
 
 function atLeast(least: number, option: Readonly<Record<string, number>>) {
   return Object.entries(option)

@@ -1,9 +1,10 @@
 // One queue in memory: its lanes, its bounds, its buried jobs, and what becomes of a job that is settled.
 import { JobCrashedError, QueueFullError, show } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
+import { rankOf } from '../../job/lanes';
 import type { QueueAddress } from '../../job/names';
 import type { DispatchedJob } from '../../ledger-transport';
-import type { BuriedVisitor, QueueDepth, QueueLane, QueueLook, Settlement } from '../../transport';
+import type { BuriedVisitor, OutgoingJob, QueueDepth, QueueLane, QueueLook, Settlement } from '../../transport';
 import { Graves } from './graves';
 import { MemoryLane } from './memory-lane';
 import type { LaterJobs } from './later-jobs';
@@ -19,10 +20,10 @@ export interface QueueLimits {
 /** How many jobs of a purge are shown at a time. */
 const JOBS_PER_SHOWING = 1000;
 
-/** The bounds and the buried jobs are those of both lanes together. */
+/** The bounds and the buried jobs are those of all lanes together. */
 export class MemoryQueue {
   private readonly normal = new MemoryLane();
-  private express: MemoryLane | undefined;
+  private readonly extra = new Map<QueueLane, MemoryLane>();
   private readonly graves = new Graves();
   /** Jobs that wait, are delivered, will be retried, or are delayed. */
   private held = 0;
@@ -31,42 +32,51 @@ export class MemoryQueue {
     private readonly address: QueueAddress,
     private readonly limits: QueueLimits,
     private readonly timers: LaterJobs,
+    /** Told of each lane that is made besides the normal one. */
+    private readonly onLane: (address: QueueAddress, lane: QueueLane) => void = () => undefined,
   ) {}
 
-  get hasExpressLane(): boolean {
-    return this.express !== undefined;
+  /** Those besides the normal one. */
+  get extraLanes(): ReadonlySet<QueueLane> {
+    return new Set(this.extra.keys());
   }
 
   /** The lane, made when there is none. */
   lane(which: QueueLane): MemoryLane {
-    return which === 'normal' ? this.normal : (this.express ??= new MemoryLane());
+    if (which === 'normal') return this.normal;
+    const existing = this.extra.get(which);
+    if (existing !== undefined) return existing;
+    const made = new MemoryLane();
+    this.extra.set(which, made);
+    this.onLane(this.address, which);
+    return made;
   }
 
   /** @throws QueueFullError */
-  put(id: string, body: Buffer, afterSeconds = 0): void {
+  put({ id, body, afterSeconds = 0, lane = 'normal' }: OutgoingJob): void {
     if (this.held >= this.limits.maxJobs) {
       throw new QueueFullError(this.address.partition, this.address.queue);
     }
     this.held++;
-    if (afterSeconds > 0) this.delay(afterSeconds, id, body);
-    else this.normal.append(id, body);
+    if (afterSeconds > 0) this.delay(afterSeconds, id, body, lane);
+    else this.lane(lane).append(id, body);
   }
 
   /** Puts a job where its ledger sends it. It was accepted before, so that it is never refused. */
-  dispatch({ id, body, route }: DispatchedJob, log: RogerLog): void {
+  dispatch({ id, body, route, lane }: DispatchedJob, log: RogerLog): void {
     switch (route.kind) {
       case 'normal':
       case 'express':
         this.held++;
-        this.lane(route.kind).append(id, body);
+        this.lane(lane ?? route.kind).append(id, body);
         return;
       case 'retry':
         this.held++;
-        this.retry(route.afterSeconds, id, body);
+        this.retry(route.afterSeconds, id, body, lane);
         return;
       case 'delay':
         this.held++;
-        this.delay(route.seconds, id, body);
+        this.delay(route.seconds, id, body, lane);
         return;
       case 'bury':
         this.bury({ body, id, reason: route.reason }, log);
@@ -81,7 +91,7 @@ export class MemoryQueue {
         this.held--;
         return;
       case 'retry':
-        this.retry(settlement.afterSeconds, settlement.id, settlement.body);
+        this.retry(settlement.afterSeconds, settlement.id, settlement.body, settlement.lane);
         return;
       case 'bury':
         this.held--;
@@ -130,7 +140,7 @@ export class MemoryQueue {
   }
 
   look(count: number): QueueLook {
-    const standing = [...(this.express?.standing() ?? []), ...this.normal.standing()];
+    const standing = this.lanes.flatMap((lane) => lane.standing());
     return {
       bodies: standing.slice(0, count).map(({ body }) => body),
       standing: standing.length,
@@ -149,18 +159,19 @@ export class MemoryQueue {
   }
 
   private get lanes(): MemoryLane[] {
-    return this.express === undefined ? [this.normal] : [this.normal, this.express];
+    const extra = [...this.extra].sort(([one], [other]) => rankOf(one) - rankOf(other));
+    return [...extra.map(([, lane]) => lane), this.normal];
   }
 
-  private delay(seconds: number, id: string, body: Buffer): void {
+  private delay(seconds: number, id: string, body: Buffer, lane: QueueLane = 'normal'): void {
     this.timers.delay(seconds, () => {
-      this.normal.append(id, body);
+      this.lane(lane).append(id, body);
     });
   }
 
-  private retry(seconds: number, id: string, body: Buffer): void {
+  private retry(seconds: number, id: string, body: Buffer, lane: QueueLane = 'normal'): void {
     this.timers.retry(seconds, () => {
-      this.normal.append(id, body);
+      this.lane(lane).append(id, body);
     });
   }
 

@@ -32,6 +32,7 @@ export class MemoryTransport implements Transport {
   private readonly subscriptions = new Set<MemorySubscription>();
   private connection: TransportState = 'closed';
   private closedForGood = false;
+  private follower: ((address: QueueAddress, lane: QueueLane) => void) | undefined;
 
   constructor(options: MemoryTransportOptions) {
     this.broker = options.broker;
@@ -64,7 +65,7 @@ export class MemoryTransport implements Transport {
 
   publish(job: OutgoingJob): Promise<void> {
     return this.promise(() => {
-      this.existing(job).put(job.id, job.body, job.afterSeconds);
+      this.existing(job).put(job);
     });
   }
 
@@ -97,8 +98,22 @@ export class MemoryTransport implements Transport {
     return subscription;
   }
 
-  hasExpressLane(address: QueueAddress): Promise<boolean> {
-    return this.promise(() => this.broker.find(address)?.hasExpressLane ?? false);
+  exists(address: QueueAddress): Promise<boolean> {
+    return this.promise(() => this.broker.find(address) !== undefined);
+  }
+
+  followLanes(follower: (address: QueueAddress, lane: QueueLane) => void): void {
+    // Nobody is told of one inside a call of their own.
+    this.follower = (address, lane) => {
+      setImmediate(() => {
+        if (!this.closedForGood) follower(address, lane);
+      });
+    };
+    this.broker.followLanes(this.follower);
+  }
+
+  lanesOf(address: QueueAddress): Promise<ReadonlySet<QueueLane>> {
+    return this.promise(() => this.broker.find(address)?.extraLanes ?? new Set<QueueLane>());
   }
 
   depth(address: QueueAddress): Promise<QueueDepth | undefined> {
@@ -127,6 +142,7 @@ export class MemoryTransport implements Transport {
 
   async close(): Promise<void> {
     this.closedForGood = true;
+    if (this.follower !== undefined) this.broker.unfollowLanes(this.follower);
     this.connection = 'closed';
     await this.ledgers.closeLedgers();
     await Promise.all([...this.subscriptions].map((subscription) => subscription.close()));

@@ -24,6 +24,8 @@ export class BrokerNames {
   readonly homeless: string;
   /** What all nodes hear. */
   readonly systemExchange: string;
+  /** The stream that tells which queues have lanes besides the normal one. */
+  readonly lanes: string;
   /** By the name of a queue it leads to the queue's journal. */
   readonly journalExchange: string;
 
@@ -35,6 +37,7 @@ export class BrokerNames {
     this.homeExchange = `${this.prefix}roger.delay.home`;
     this.homeless = `${this.prefix}roger.delay.homeless`;
     this.systemExchange = `${this.prefix}roger.system`;
+    this.lanes = `${this.prefix}roger.lanes`;
     this.journalExchange = `${this.prefix}roger.journal`;
   }
 
@@ -42,12 +45,8 @@ export class BrokerNames {
     return `${this.prefix}${partition}-${queue}`;
   }
 
-  express(address: QueueAddress): string {
-    return `${this.queue(address)}.express`;
-  }
-
   lane(address: QueueAddress, lane: QueueLane): string {
-    return lane === 'express' ? this.express(address) : this.queue(address);
+    return lane === 'normal' ? this.queue(address) : `${this.queue(address)}.${lane}`;
   }
 
   buried(address: QueueAddress): string {

@@ -205,6 +205,7 @@ export class ConsumingChannel {
         afterSeconds: 1,
         body: message.content,
         deliveries,
+        lane: this.followUps.laneOfReturned,
       });
       return;
     }

@@ -40,30 +40,38 @@ export class DelayedPublisher {
 
   /** See the port's `publish`. */
   publish(job: OutgoingJob, seconds: number, whenFull: WhenFull): Promise<void> {
+    const { lane = 'normal' } = job;
     const message = this.messageOf(job, seconds);
     const longest = longestLevelOf(seconds);
     const publish = (): Promise<void> =>
       this.parts.publisher.publish(message, whenFull, (error) =>
         this.publishAgain(job, seconds, whenFull, error),
       );
-    return this.parts.topology.isDelayLevelDeclared(longest)
+    const { topology } = this.parts;
+    return topology.isDelayLevelDeclared(longest) && topology.isLaneKnown(job, lane)
       ? publish()
-      : this.untilThere(longest, job.body.length).then(publish);
+      : this.untilThere(longest, job).then(publish);
   }
 
   private messageOf(job: OutgoingJob, seconds: number): BrokerMessage {
-    const message = delayedMessage(this.parts.names, this.headers, job, seconds);
-    return this.parts.journal?.tracked(message, job, 'normal', seconds) ?? message;
+    const { lane = 'normal' } = job;
+    const message = delayedMessage(this.parts.names, this.headers, job, lane, seconds);
+    return this.parts.journal?.tracked(message, job, lane, seconds) ?? message;
   }
 
-  private async untilThere(longest: number, bytes: number): Promise<void> {
+  private async untilThere(longest: number, job: OutgoingJob): Promise<void> {
+    const { length: bytes } = job.body;
+    const { partition, queue, lane = 'normal' } = job;
     const { connection, enqueueTimeoutMs, maxBufferedBytes, topology } = this.parts;
     if (this.bytesWaiting + bytes > maxBufferedBytes) throw new EnqueueBufferFullError(maxBufferedBytes);
     this.bytesWaiting += bytes;
     try {
       this.up ??= connection.untilUp().finally(() => (this.up = undefined));
       if ((await within(enqueueTimeoutMs, this.up)) === 'late') throw this.unavailable();
-      await this.parts.onControlConnection((model) => topology.ensureDelayLevels(model, longest));
+      await this.parts.onControlConnection(async (model) => {
+        await topology.ensureLane(model, { partition, queue }, lane);
+        await topology.ensureDelayLevels(model, longest);
+      });
     } catch (error) {
       throw error instanceof NotConnectedError ? this.unavailable(error) : error;
     } finally {

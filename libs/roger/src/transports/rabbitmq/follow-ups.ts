@@ -2,7 +2,7 @@
 import type { ChannelModel } from 'amqplib';
 import type { RogerLog } from '../../job/log';
 import type { QueueAddress } from '../../job/names';
-import type { Settlement } from '../../transport';
+import type { QueueLane, Settlement } from '../../transport';
 import type { BrokerNames } from './broker-names';
 import { makeRoom } from './buried-room';
 import { buriedMessage, retryMessage } from './job-messages';
@@ -18,10 +18,15 @@ const RETRY_MAX_MS = 5_000;
 export type FollowUp =
   | Extract<Settlement, { kind: 'bury' }>
   /** With `deliveries`: the same job as another message, which had been delivered so often. */
-  | (Extract<Settlement, { kind: 'retry' }> & { readonly deliveries?: number });
+  | (Omit<Extract<Settlement, { kind: 'retry' }>, 'lane'> & {
+      readonly deliveries?: number;
+      readonly lane?: Exclude<QueueLane, 'express'> | undefined;
+    });
 
 export interface FollowUpParts {
   readonly address: QueueAddress;
+  /** From which the jobs come. */
+  readonly lane: QueueLane;
   readonly names: BrokerNames;
   readonly topology: Topology;
   readonly publisher: Publisher;
@@ -70,13 +75,21 @@ export class FollowUps {
     return this.parts.names.queue(this.parts.address);
   }
 
+  /** Where a job comes back that was given back too often: the express lane is for those that ledgers send. */
+  get laneOfReturned(): Exclude<QueueLane, 'express'> {
+    return this.parts.lane === 'express' ? 'normal' : this.parts.lane;
+  }
+
   private async retry(
-    { id, afterSeconds, body, deliveries }: Extract<FollowUp, { kind: 'retry' }>,
+    { id, afterSeconds, body, deliveries, lane = 'normal' }: Extract<FollowUp, { kind: 'retry' }>,
     isLost: () => boolean,
   ): Promise<void> {
-    const { address, names, journal } = this.parts;
-    const untracked = retryMessage(names, { ...address, id, body }, afterSeconds, deliveries);
-    const message = journal?.tracked(untracked, address, 'normal', afterSeconds) ?? untracked;
+    const { address, names, journal, topology } = this.parts;
+    const untracked = retryMessage(names, { ...address, id, body }, lane, afterSeconds, deliveries);
+    const message = journal?.tracked(untracked, address, lane, afterSeconds) ?? untracked;
+    if (!topology.isLaneKnown(address, lane)) {
+      await this.onConnection((connection) => topology.ensureLane(connection, address, lane));
+    }
     if (!this.parts.topology.isRetryLevelDeclared(afterSeconds)) await this.declareLevel(afterSeconds);
     await this.publishMending(message, isLost, () => this.declareLevel(afterSeconds));
   }

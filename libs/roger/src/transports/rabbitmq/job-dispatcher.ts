@@ -4,12 +4,13 @@ import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
 import Denque from 'denque';
 import { longestLevelOf } from '../../job/delays';
 import { RogerClosedError } from '../../job/errors';
-import type { DispatchedJob, DispatchRoute } from '../../ledger-transport';
+import type { QueueAddress } from '../../job/names';
+import type { DispatchedJob } from '../../ledger-transport';
 import type { QueueLane } from '../../transport';
 import { DispatchDoubtfulError } from '../../ledger-transport';
 import { makeRoom } from './buried-room';
 import { DelayHeaders } from './delay-headers';
-import { buriedMessage, delayedMessage, expressMessage, queuedMessage, retryMessage } from './job-messages';
+import { buriedMessage, delayedMessage, queuedMessage, retryMessage } from './job-messages';
 import type { BrokerMessage } from './publisher';
 import { NACKED, publishOptionsOf, RefusedError, UnroutableError } from './publisher';
 import type { LedgerParts } from './ledger-parts';
@@ -77,7 +78,7 @@ export class JobDispatcher {
   async dispatch(job: DispatchedJob): Promise<void> {
     const message = this.messageOf(job);
     const { route } = job;
-    await this.findTarget(route);
+    await this.findTarget(job);
     try {
       await this.publish(message);
     } catch (error) {
@@ -211,25 +212,20 @@ export class JobDispatcher {
 
   private messageOf(job: DispatchedJob): BrokerMessage {
     const { names } = this.parts;
+    const lane = laneOf(job);
     switch (job.route.kind) {
       case 'normal':
-        return this.tracked(job, queuedMessage(names, job));
       case 'express':
-        return this.tracked(job, expressMessage(names, job), 'express');
-      case 'retry':
-        return this.tracked(
-          job,
-          retryMessage(names, job, job.route.afterSeconds),
-          'normal',
-          job.route.afterSeconds,
-        );
-      case 'delay':
-        return this.tracked(
-          job,
-          delayedMessage(names, this.delayHeaders, job, job.route.seconds),
-          'normal',
-          job.route.seconds,
-        );
+        return this.tracked(job, queuedMessage(names, job, lane), lane);
+      case 'retry': {
+        const { afterSeconds } = job.route;
+        return this.tracked(job, retryMessage(names, job, lane, afterSeconds), lane, afterSeconds);
+      }
+      case 'delay': {
+        const { seconds } = job.route;
+        const message = delayedMessage(names, this.delayHeaders, job, lane, seconds);
+        return this.tracked(job, message, lane, seconds);
+      }
       case 'bury':
         return buriedMessage(names, job, job.id, job.body, job.route.reason);
     }
@@ -238,15 +234,20 @@ export class JobDispatcher {
   private tracked(
     job: DispatchedJob,
     message: BrokerMessage,
-    lane: QueueLane = 'normal',
+    lane: QueueLane,
     afterSeconds = 0,
   ): BrokerMessage {
     return this.parts.journal?.tracked(message, job, lane, afterSeconds) ?? message;
   }
 
-  /** Levels are made when first needed. */
-  private async findTarget(route: DispatchRoute): Promise<void> {
+  /** Levels are made when first needed, and so are the lanes that they lead to. */
+  private async findTarget(job: DispatchedJob): Promise<void> {
     const { topology } = this.parts;
+    const { route } = job;
+    const lane = laneOf(job);
+    if ((route.kind === 'retry' || route.kind === 'delay') && !topology.isLaneKnown(job, lane)) {
+      await topology.ensureLane(await this.connected(), addressOf(job), lane);
+    }
     if (route.kind === 'retry' && !topology.isRetryLevelDeclared(route.afterSeconds)) {
       await topology.declareRetryLevel(await this.connected(), route.afterSeconds);
     } else if (route.kind === 'delay' && !topology.isDelayLevelDeclared(longestLevelOf(route.seconds))) {
@@ -260,8 +261,11 @@ export class JobDispatcher {
     if (job.route.kind === 'retry') await topology.declareRetryLevel(model, job.route.afterSeconds);
     else if (job.route.kind === 'delay')
       await topology.declareDelayLevels(model, longestLevelOf(job.route.seconds));
-    else await topology.declareQueue(model, job);
-    if (job.route.kind === 'express') await topology.declareQueue(model, job, 'express');
+    else await topology.declareQueue(model, addressOf(job));
+    const lane = laneOf(job);
+    if ((job.route.kind === 'normal' || job.route.kind === 'express') && lane !== 'normal') {
+      await topology.makeLane(model, addressOf(job), lane);
+    }
   }
 
   private async declareExchanges(model: ChannelModel, failure: Error | undefined): Promise<void> {
@@ -272,6 +276,15 @@ export class JobDispatcher {
   private connected(): Promise<ChannelModel> {
     return this.isClosed ? Promise.reject(new RogerClosedError()) : this.parts.connection.untilUp();
   }
+}
+
+/** What is known by its queue is kept for good; the job is not. */
+function addressOf({ partition, queue }: DispatchedJob): QueueAddress {
+  return { partition, queue };
+}
+
+function laneOf({ lane, route }: DispatchedJob): QueueLane {
+  return lane ?? (route.kind === 'express' ? 'express' : 'normal');
 }
 
 function pause(): Promise<void> {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { longestLevelOf } from '../../job/delays';
 import { CONTENT_TYPE } from '../../job/job-codec';
 import type { QueueAddress } from '../../job/names';
-import type { BuriedReason, OutgoingJob } from '../../transport';
+import type { BuriedReason, OutgoingJob, QueueLane } from '../../transport';
 import type { BrokerNames } from './broker-names';
 import { DEFAULT_EXCHANGE } from './broker-names';
 import type { DelayHeaders } from './delay-headers';
@@ -16,38 +16,38 @@ export const DELIVERIES_HEADER = 'x-roger-deliveries';
 const MAX_STACK_LENGTH = 8_192;
 const MAX_MESSAGE_LENGTH = 2_048;
 
-/** To the end of its queue. */
-export function queuedMessage(names: BrokerNames, job: OutgoingJob): BrokerMessage {
-  return messageOf(job, names.jobsExchange, names.queue(job));
+/** What is sent; by which lane is said beside it. */
+type SentJob = Pick<OutgoingJob, 'id' | 'partition' | 'queue' | 'body'>;
+
+/** To the end of a lane of its queue. */
+export function queuedMessage(names: BrokerNames, job: SentJob, lane: QueueLane): BrokerMessage {
+  return messageOf(job, lane === 'express' ? DEFAULT_EXCHANGE : names.jobsExchange, names.lane(job, lane));
 }
 
-/** To its queue's express lane. */
-export function expressMessage(names: BrokerNames, job: OutgoingJob): BrokerMessage {
-  return messageOf(job, DEFAULT_EXCHANGE, names.express(job));
-}
-
-/** To its queue, by a retry level. */
+/** To a lane of its queue, by a retry level. */
 export function retryMessage(
   names: BrokerNames,
-  job: OutgoingJob,
+  job: SentJob,
+  lane: QueueLane,
   afterSeconds: number,
   deliveries?: number,
 ): BrokerMessage {
-  const message = messageOf(job, names.retryLevel(afterSeconds), names.queue(job));
+  const message = messageOf(job, names.retryLevel(afterSeconds), names.lane(job, lane));
   return deliveries === undefined ? message : { ...message, headers: { [DELIVERIES_HEADER]: deliveries } };
 }
 
 /**
- * To its queue, by delay levels. The headers tell each level, from the longest on, whether it is the message's; its routing
+ * To a lane of its queue, by delay levels. The headers tell each level, from the longest on, whether it is the message's; its routing
  * key leads it home all the way.
  */
 export function delayedMessage(
   names: BrokerNames,
   headers: DelayHeaders,
-  job: OutgoingJob,
+  job: SentJob,
+  lane: QueueLane,
   seconds: number,
 ): BrokerMessage {
-  const message = messageOf(job, names.delayLevel(longestLevelOf(seconds)), names.queue(job));
+  const message = messageOf(job, names.delayLevel(longestLevelOf(seconds)), names.lane(job, lane));
   return { ...message, headers: headers.of(seconds) };
 }
 
@@ -71,7 +71,7 @@ export function buriedMessage(
 }
 
 function messageOf(
-  { id, partition, body }: OutgoingJob,
+  { id, partition, body }: SentJob,
   exchange: string,
   routingKey: string,
 ): BrokerMessage {

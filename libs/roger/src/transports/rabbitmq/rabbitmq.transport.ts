@@ -2,6 +2,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import {
   BrokerRefusedError,
+  BrokerUnavailableError,
   ManagementUnavailableError,
   NotConnectedError,
   QueueFullError,
@@ -9,6 +10,7 @@ import {
   RogerError,
 } from '../../job/errors';
 import type { RogerLog } from '../../job/log';
+import { EXTRA_LANES } from '../../job/lanes';
 import type { QueueAddress } from '../../job/names';
 import type {
   BuriedVisitor,
@@ -33,6 +35,8 @@ import { FairTurns } from './fair-turns';
 import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
 import { readJournal } from './journal/journal-reader';
+import { LaneRegistry } from './lane-registry';
+import type { LaneFollower } from './lane-registry';
 import { JournalWriter } from './journal/journal-writer';
 import { StandingJobs } from './journal/standing-jobs';
 import type { BrokerMessage } from './publisher';
@@ -71,12 +75,12 @@ export class RabbitmqTransport implements Transport {
   private readonly consuming: ConsumingConnections;
   private readonly watch = new SubscriptionWatch();
   private readonly turns = new FairTurns();
-  /** A thousand partitions want to know of their express lanes at once, and each question takes a channel. */
-  private readonly questions = new FairTurns();
   private readonly publisher: Publisher;
   private readonly delays: DelayedPublisher;
   private readonly journal: JournalWriter | undefined;
   private readonly management: ManagementApi | undefined;
+  /** Read by who asks for lanes; a process that only enqueues doesn't. */
+  private readLanes: LaneRegistry | undefined;
   private readonly subscriptions = new Set<RabbitmqSubscription>();
   private isOpen = false;
   private isClosed = false;
@@ -149,10 +153,10 @@ export class RabbitmqTransport implements Transport {
 
   publish(job: OutgoingJob, whenFull: WhenFull = 'refuse'): Promise<void> {
     this.open();
-    const { afterSeconds = 0 } = job;
+    const { afterSeconds = 0, lane = 'normal' } = job;
     if (afterSeconds > 0) return this.delays.publish(job, afterSeconds, whenFull);
-    const untracked = queuedMessage(this.names, job);
-    const message = this.journal?.tracked(untracked, job, 'normal') ?? untracked;
+    const untracked = queuedMessage(this.names, job, lane);
+    const message = this.journal?.tracked(untracked, job, lane) ?? untracked;
     return this.publisher.publish(message, whenFull, (error) =>
       this.publishAgain(job, message, error, whenFull),
     );
@@ -172,6 +176,7 @@ export class RabbitmqTransport implements Transport {
     const connection = this.consuming.take();
     const followUps = new FollowUps({
       address,
+      lane,
       names: this.names,
       topology: this.topology,
       publisher: this.publisher,
@@ -199,12 +204,26 @@ export class RabbitmqTransport implements Transport {
     return subscription;
   }
 
-  async hasExpressLane(address: QueueAddress): Promise<boolean> {
-    const ready = await this.questions.take(address.partition, () => this.expressReady(address));
-    return ready !== undefined;
+  async exists(address: QueueAddress): Promise<boolean> {
+    return (await this.inTime(this.laneReady(address, 'normal'))) !== undefined;
+  }
+
+  followLanes(follower: LaneFollower): void {
+    this.open();
+    this.registry.follow(follower);
+  }
+
+  async lanesOf(address: QueueAddress): Promise<ReadonlySet<QueueLane>> {
+    const known = await this.registry.lanesOf(address);
+    if (known !== undefined) return known;
+    // Who may not read what is written of them can ask for each.
+    const depths = EXTRA_LANES.map(async (lane) => [lane, await this.laneReady(address, lane)] as const);
+    const there = (await this.inTime(Promise.all(depths))).filter(([, ready]) => ready !== undefined);
+    return new Set(there.map(([lane]) => lane));
   }
 
   async depth(address: QueueAddress): Promise<QueueDepth | undefined> {
+    const lanes = [...(await this.lanesOf(address))];
     // Each on a channel of its own: the broker closes one over a queue that it doesn't have.
     const questions = Promise.all([
       this.asking(address, async (channel) => {
@@ -212,19 +231,22 @@ export class RabbitmqTransport implements Transport {
         const buried = await channel.checkQueue(this.names.buried(address));
         return { ready: queue.messageCount, consumers: queue.consumerCount, buried: buried.messageCount };
       }),
-      this.expressReady(address),
-    ]);
-    const [depth, expressReady] = await this.inTime(questions);
-    return depth === undefined ? undefined : { ...depth, ready: depth.ready + (expressReady ?? 0) };
+      ...lanes.map((lane) => this.laneReady(address, lane)),
+    ] as const);
+    const [depth, ...others] = await this.inTime(questions);
+    if (depth === undefined) return undefined;
+    return { ...depth, ready: others.reduce<number>((sum, ready = 0) => sum + ready, depth.ready) };
   }
 
   async purge(
     address: QueueAddress,
     onRemoving?: (bodies: readonly Buffer[]) => Promise<void>,
   ): Promise<number> {
-    const purged = await this.purgeLane(address, 'normal', onRemoving);
+    const lanes = await this.lanesOf(address);
+    let purged = await this.purgeLane(address, 'normal', onRemoving);
     if (purged === undefined) throw new QueueNotFoundError(address.partition, address.queue);
-    return purged + ((await this.purgeLane(address, 'express', onRemoving)) ?? 0);
+    for (const lane of lanes) purged += (await this.purgeLane(address, lane, onRemoving)) ?? 0;
+    return purged;
   }
 
   async visitBuried(address: QueueAddress, visit: BuriedVisitor, limit: number): Promise<void> {
@@ -252,7 +274,12 @@ export class RabbitmqTransport implements Transport {
 
   async details(address: QueueAddress): Promise<QueueDetails | undefined> {
     if (this.management === undefined) throw new ManagementUnavailableError('nobody has said where it is');
-    return this.management.queue(this.names.queue(address));
+    const { management } = this;
+    const normal = await management.queue(this.names.queue(address));
+    if (normal === undefined) return undefined;
+    const lanes = [...(await this.lanesOf(address))];
+    const others = await Promise.all(lanes.map((lane) => management.queue(this.names.lane(address, lane))));
+    return others.reduce<QueueDetails>((sum, one) => (one === undefined ? sum : together(sum, one)), normal);
   }
 
   async look(
@@ -285,6 +312,7 @@ export class RabbitmqTransport implements Transport {
     const subscriptions = [...this.subscriptions].map((subscription) => subscription.close());
     await within(timeoutMs, Promise.all(subscriptions));
     await this.publisher.close(leftMs());
+    if (this.readLanes !== undefined) await within(leftMs(), this.readLanes.close());
     if (this.journal !== undefined) await within(leftMs(), this.journal.close());
     await Promise.all([
       this.publishing.close(leftMs()),
@@ -293,10 +321,19 @@ export class RabbitmqTransport implements Transport {
     ]);
   }
 
-  /** How many jobs wait on the express lane; undefined when there is none. */
-  private expressReady(address: QueueAddress): Promise<number | undefined> {
+  private get registry(): LaneRegistry {
+    return (this.readLanes ??= new LaneRegistry({
+      names: this.names,
+      topology: this.topology,
+      connection: this.publishing,
+      log: this.log,
+    }));
+  }
+
+  /** How many jobs wait on a lane; undefined when there is none. */
+  private laneReady(address: QueueAddress, lane: QueueLane): Promise<number | undefined> {
     return this.asking(address, async (channel) => {
-      const { messageCount } = await channel.checkQueue(this.names.express(address));
+      const { messageCount } = await channel.checkQueue(this.names.lane(address, lane));
       return messageCount;
     });
   }
@@ -337,14 +374,15 @@ export class RabbitmqTransport implements Transport {
   }
 
   private async publishAgain(
-    address: QueueAddress,
+    { partition, queue, lane = 'normal' }: OutgoingJob,
     message: BrokerMessage,
     failure: Error,
     whenFull: WhenFull,
   ): Promise<void> {
-    const { partition, queue } = address;
+    const address = { partition, queue };
     if (failure instanceof UnroutableError) {
       if (!(await this.rebind(address))) throw new QueueNotFoundError(partition, queue);
+      if (lane !== 'normal') await this.makeLane(address, lane);
     } else if (!(failure instanceof RefusedError)) {
       throw failure;
     }
@@ -353,6 +391,16 @@ export class RabbitmqTransport implements Transport {
       if (error instanceof UnroutableError) throw new QueueNotFoundError(partition, queue);
       throw error instanceof RefusedError ? new QueueFullError(partition, queue) : error;
     });
+  }
+
+  /** @throws BrokerUnavailableError, BrokerRefusedError, TopologyMismatchError */
+  private async makeLane(address: QueueAddress, lane: QueueLane): Promise<void> {
+    try {
+      await this.inTime(answered(this.topology.makeLane(this.controlConnection(), address, lane)));
+    } catch (error) {
+      if (!(error instanceof NotConnectedError)) throw error;
+      throw new BrokerUnavailableError(this.options.enqueueTimeoutMs, false, error);
+    }
   }
 
   /** A queue that exists can be unreachable: the exchange was deleted, its bindings with it. */
@@ -381,6 +429,12 @@ export class RabbitmqTransport implements Transport {
     }
     return connection;
   }
+}
+
+/** Of two lanes. */
+function together(one: QueueDetails, other: QueueDetails): QueueDetails {
+  const names = Object.keys(one) as (keyof QueueDetails)[];
+  return Object.fromEntries(names.map((name) => [name, one[name] + other[name]])) as unknown as QueueDetails;
 }
 
 function vhostOf(uri: string | readonly string[]): string {

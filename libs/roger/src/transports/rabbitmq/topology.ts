@@ -1,5 +1,5 @@
 // Declares Roger's queues and exchanges on the broker, each target before what points to it.
-import type { Channel, ChannelModel } from 'amqplib';
+import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { secondsOfLevel } from '../../job/delays';
 import {
   BrokerRefusedError,
@@ -11,6 +11,7 @@ import type { QueueAddress } from '../../job/names';
 import type { QueueLane } from '../../transport';
 import type { BrokerNames } from './broker-names';
 import { levelHeader } from './broker-names';
+import { bodyOfLane } from './lane-records';
 
 /** Where the limit must not bite: RabbitMQ 4 puts 20 on queues that say nothing, and 3.10 takes no "unlimited". */
 const PRACTICALLY_UNLIMITED_DELIVERIES = 1_000_000_000;
@@ -33,6 +34,11 @@ export interface TopologyOptions {
   readonly journal: JournalLimits | undefined;
 }
 
+export interface LaneOfQueue {
+  readonly address: QueueAddress;
+  readonly lane: QueueLane;
+}
+
 /** How much a queue's journal keeps. */
 export interface JournalLimits {
   readonly maxAgeSeconds: number;
@@ -44,7 +50,9 @@ export interface JournalLimits {
  * dies at the wrong moment drops what is on its way between two queues.
  */
 export class Topology {
-  private readonly queues = new Map<string, { readonly address: QueueAddress; readonly lane: QueueLane }>();
+  private readonly queues = new Map<string, LaneOfQueue>();
+  /** Lanes that others have made, by name. */
+  private readonly seenLanes = new Set<string>();
   private readonly retryLevels = new Set<number>();
   /** All levels up to this one are there; -1: none is known to be. */
   private longestDelayLevel = -1;
@@ -106,8 +114,8 @@ export class Topology {
         await bind(channel, queue, this.names.buriedExchange, buried);
       }
       await declareQuorumQueue(channel, name, this.jobArguments(buried));
-      // The default exchange leads to an express lane.
-      if (lane === 'normal') {
+      // The default exchange leads to an express lane, and nothing comes home to it.
+      if (lane !== 'express') {
         await bind(channel, name, this.names.jobsExchange, name);
         await bind(channel, name, this.names.homeExchange, name);
       }
@@ -119,6 +127,91 @@ export class Topology {
       await this.declareJournal(connection, address, this.options.journal);
     }
     this.queues.set(name, { address, lane });
+  }
+
+  /**
+   * Makes a lane of a queue that is there: it is written down first, so that one that can be reached is one that all know.
+   * @throws TopologyMismatchError, BrokerRefusedError
+   */
+  makeLane(connection: ChannelModel, address: QueueAddress, lane: QueueLane): Promise<void> {
+    return this.once(connection, `make ${this.names.lane(address, lane)}`, async () => {
+      await this.declareLaneRecords(connection);
+      await this.recordLanes(connection, [{ address, lane }]);
+      await this.declareQueueNow(connection, address, lane);
+    });
+  }
+
+  /**
+   * Makes sure of a lane to which something comes later, by a level: nobody tells then that it is missing.
+   * @throws TopologyMismatchError, BrokerRefusedError
+   */
+  async ensureLane(connection: ChannelModel, address: QueueAddress, lane: QueueLane): Promise<void> {
+    const name = this.names.lane(address, lane);
+    if (this.isLaneKnown(address, lane)) return;
+    try {
+      await withChannel(connection, (channel) => channel.checkQueue(name));
+    } catch (error) {
+      if (replyCode(error) !== NOT_FOUND) throw error;
+      await this.makeLane(connection, address, lane);
+    }
+    this.seenLanes.add(name);
+  }
+
+  /** Whether this process has declared or found it. The normal one is its worker's to declare. */
+  isLaneKnown(address: QueueAddress, lane: QueueLane): boolean {
+    const name = this.names.lane(address, lane);
+    return lane === 'normal' || this.queues.has(name) || this.seenLanes.has(name);
+  }
+
+  /**
+   * Makes sure of the stream that tells which lanes there are. A new one is told of those that are known here.
+   * @throws TopologyMismatchError, BrokerRefusedError
+   */
+  ensureLaneRecords(connection: ChannelModel, known: () => Iterable<LaneOfQueue>): Promise<void> {
+    return this.once(connection, 'declare lanes', async () => {
+      try {
+        await withChannel(connection, (channel) => channel.checkQueue(this.names.lanes));
+      } catch (error) {
+        if (replyCode(error) !== NOT_FOUND) throw error;
+        await this.declareLaneRecords(connection);
+        await this.recordLanes(connection, [...known()]);
+      }
+    });
+  }
+
+  /** By the jobs exchange, so that who may enqueue may write there. */
+  private declareLaneRecords(connection: ChannelModel): Promise<void> {
+    const { lanes, jobsExchange } = this.names;
+    return withChannel(connection, async (channel) => {
+      await this.declareJobsExchange(channel);
+      const args = { 'x-queue-type': 'stream' };
+      await naming(`queue ${lanes}`, channel.assertQueue(lanes, { durable: true, arguments: args }));
+      await bind(channel, lanes, jobsExchange, lanes);
+    });
+  }
+
+  private async recordLanes(connection: ChannelModel, lanes: readonly LaneOfQueue[]): Promise<void> {
+    if (lanes.length === 0) return;
+    const channel: ConfirmChannel = await connection.createConfirmChannel();
+    let failure: Error | undefined;
+    channel.on('error', (error: Error) => {
+      failure = error;
+    });
+    channel.on('return', () => {
+      failure = new Error(`the stream ${this.names.lanes} takes nothing`);
+    });
+    try {
+      for (const { address, lane } of lanes) {
+        const options = { persistent: true, mandatory: true };
+        channel.publish(this.names.jobsExchange, this.names.lanes, bodyOfLane(address, lane), options);
+      }
+      await channel.waitForConfirms();
+    } catch (error) {
+      throw failure ?? error;
+    } finally {
+      channel.close().catch(() => undefined);
+    }
+    if (failure !== undefined) throw failure;
   }
 
   /** An aid for people: one that is there with other limits is taken as it is. */

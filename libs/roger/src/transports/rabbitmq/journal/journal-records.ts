@@ -2,6 +2,7 @@
 import type { ConsumeMessage, MessageProperties, Options } from 'amqplib';
 import { CONTENT_TYPE } from '../../../job/job-codec';
 import { isCount } from '../../../job/is-count';
+import { isLane } from '../../../job/lanes';
 import type { QueueLane } from '../../../transport';
 
 /** What the journal can say of a queue, one piece at a time. */
@@ -42,7 +43,7 @@ export function propertiesOfEntry({
 }: Omit<JournalEntry, 'body'>): Options.Publish {
   const headers: Record<string, string | number> = { [SENT_AT]: sentAt };
   if (dueAt !== undefined) headers[DUE_AT] = dueAt;
-  if (lane === 'express') headers[LANE] = lane;
+  if (lane !== 'normal') headers[LANE] = lane;
   return { contentType: CONTENT_TYPE, correlationId: token, headers, persistent: true };
 }
 
@@ -72,7 +73,7 @@ export function recordOf({ content, properties }: ConsumeMessage): JournalRecord
     token,
     sentAt,
     dueAt,
-    lane: lane === 'express' ? 'express' : 'normal',
+    lane: isLane(lane) ? lane : 'normal',
     body: content,
   };
 }
@@ -88,8 +89,7 @@ function noteIn(content: Buffer): Note | undefined {
   }
   const { kind, tokens, lane, at, mark } = note;
   if (kind === 'left' && isTexts(tokens)) return { kind, tokens };
-  if (kind === 'emptied' && (lane === 'normal' || lane === 'express') && isCount(at))
-    return { kind, lane, at };
+  if (kind === 'emptied' && isLane(lane) && isCount(at)) return { kind, lane, at };
   if (kind === 'mark' && typeof mark === 'string') return { kind, mark };
   return undefined;
 }

@@ -1,4 +1,5 @@
 // Finds out from a journal, read backwards, which jobs stand in the queue.
+import { LANES } from '../../../job/lanes';
 import type { QueueLane } from '../../../transport';
 import type { JournalEntry, JournalRecord } from './journal-records';
 
@@ -57,13 +58,13 @@ export class StandingJobs {
   }
 
   /**
-   * The bodies of the first jobs, those of the express lane before the others.
+   * The bodies of the first jobs, lane by lane.
    * @param expected how many there are by the broker's count: of more, the oldest have left without a note.
    */
   first(expected: number): Buffer[] {
     const standing = this.standing.slice(Math.max(0, this.standing.length - expected));
     const byLane = (lane: QueueLane): StandingJob[] => standing.filter((job) => job.lane === lane);
-    return [...byLane('express'), ...byLane('normal')]
+    return LANES.flatMap(byLane)
       .slice(0, this.wanted)
       .flatMap(({ body }) => (body === undefined ? [] : [body]));
   }
@@ -83,8 +84,12 @@ export class StandingJobs {
   /** A long queue would fill the memory with jobs that nobody asks for. */
   private forgetBodies(): void {
     const room = this.wanted + MARGIN;
-    const seen = { normal: 0, express: 0 };
-    for (const job of this.standing) if (++seen[job.lane] > room) job.body = undefined;
+    const seen = new Map<QueueLane, number>();
+    for (const job of this.standing) {
+      const count = (seen.get(job.lane) ?? 0) + 1;
+      seen.set(job.lane, count);
+      if (count > room) job.body = undefined;
+    }
   }
 }
 

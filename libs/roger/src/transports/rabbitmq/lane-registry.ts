@@ -1,0 +1,162 @@
+// Knows which queues have lanes besides the normal one: each is written to a stream before it is made, and every node reads that.
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { RogerLog } from '../../job/log';
+import type { QueueLane } from '../../job/lanes';
+import type { QueueAddress } from '../../job/names';
+import type { BrokerConnection } from './broker-connection';
+import type { BrokerNames } from './broker-names';
+import { laneIn } from './lane-records';
+import { StandingChannel } from './standing-channel';
+import { within } from './time-limit';
+import type { Topology } from './topology';
+
+/** In memory at once; each is small. */
+const PREFETCH = 500;
+/** After so long without a record, all that were there have come. */
+const QUIET_MS = 50;
+/** Who wants to know goes on without after so long. */
+const PATIENCE_MS = 3_000;
+/** How often the stream is asked for its last record again: a consumer that the broker has forgotten gets none. */
+const LOOK_MS = 5_000;
+
+export interface LaneRegistryParts {
+  readonly names: BrokerNames;
+  readonly topology: Topology;
+  readonly connection: BrokerConnection;
+  readonly log: RogerLog;
+}
+
+export type LaneFollower = (address: QueueAddress, lane: QueueLane) => void;
+
+export class LaneRegistry {
+  private readonly channel: StandingChannel<Channel>;
+  /** By the name of the queue. */
+  private readonly lanes = new Map<string, { readonly address: QueueAddress; readonly its: Set<QueueLane> }>();
+  private readonly watch: NodeJS.Timeout;
+  private follower: LaneFollower | undefined;
+  private lastOffset: number | undefined;
+  private consumerTag: string | undefined;
+  /** Whether anything has come since the stream was last asked. */
+  private hasAnswered = false;
+  private quietTimer: NodeJS.Timeout | undefined;
+  private isRead = false;
+  private onRead: (() => void)[] = [];
+
+  constructor(private readonly parts: LaneRegistryParts) {
+    const { connection, topology, log } = parts;
+    this.channel = new StandingChannel<Channel>(
+      connection,
+      {
+        purpose: 'Lanes of queues',
+        create: (model) => model.createChannel(),
+        // One that was deleted is written anew by whoever knows.
+        prepare: (model) => topology.ensureLaneRecords(model, () => this.all()),
+        begin: (channel) => this.begin(channel),
+        onLost: () => {
+          this.isRead = false;
+          this.consumerTag = undefined;
+          clearTimeout(this.quietTimer);
+        },
+      },
+      log,
+    ).open();
+    this.watch = setInterval(() => {
+      void this.look();
+    }, LOOK_MS).unref();
+  }
+
+  /** Tells of all that are known, and of each that becomes known. */
+  follow(follower: LaneFollower): void {
+    this.follower = follower;
+    for (const { address, lane } of this.all()) follower(address, lane);
+  }
+
+  /** Undefined while it can't be known. */
+  async lanesOf(address: QueueAddress): Promise<ReadonlySet<QueueLane> | undefined> {
+    if (!this.isRead && this.parts.connection.current !== undefined) {
+      await within(PATIENCE_MS, new Promise<void>((resolve) => this.onRead.push(resolve)));
+    }
+    return this.isRead ? (this.lanes.get(this.parts.names.queue(address))?.its ?? NONE) : undefined;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.watch);
+    clearTimeout(this.quietTimer);
+    await this.channel.close();
+  }
+
+  private *all(): Generator<{ readonly address: QueueAddress; readonly lane: QueueLane }> {
+    for (const { address, its } of this.lanes.values()) for (const lane of its) yield { address, lane };
+  }
+
+  private async begin(channel: Channel): Promise<void> {
+    await channel.prefetch(PREFETCH);
+    await this.consume(channel, 'first');
+    this.waitForQuiet();
+  }
+
+  private async consume(channel: Channel, offset: number | 'first'): Promise<void> {
+    const onMessage = (message: ConsumeMessage | null): void => {
+      if (message === null) this.channel.renew('the broker cancelled the consumer');
+      else this.take(channel, message);
+    };
+    const { consumerTag } = await channel.consume(this.parts.names.lanes, onMessage, {
+      arguments: { 'x-stream-offset': offset },
+    });
+    this.consumerTag = consumerTag;
+  }
+
+  private take(channel: Channel, message: ConsumeMessage): void {
+    this.hasAnswered = true;
+    const offset: unknown = message.properties.headers?.['x-stream-offset'];
+    if (typeof offset === 'number') this.lastOffset = Math.max(offset, this.lastOffset ?? 0);
+    try {
+      channel.ack(message);
+    } catch {
+      // The channel is closing; its successor begins anew.
+    }
+    if (!this.isRead) this.waitForQuiet();
+    const record = laneIn(message.content);
+    if (record !== undefined) this.note(record.address, record.lane);
+  }
+
+  private note(address: QueueAddress, lane: QueueLane): void {
+    const name = this.parts.names.queue(address);
+    const known = this.lanes.get(name) ?? { address, its: new Set() };
+    this.lanes.set(name, known);
+    if (known.its.has(lane)) return;
+    known.its.add(lane);
+    this.follower?.(address, lane);
+  }
+
+  private waitForQuiet(): void {
+    clearTimeout(this.quietTimer);
+    this.quietTimer = setTimeout(() => {
+      this.isRead = true;
+      for (const resolve of this.onRead.splice(0)) resolve();
+    }, QUIET_MS);
+  }
+
+  /** Where there are records the last one comes again, or the consumer is one that nobody remembers. */
+  private async look(): Promise<void> {
+    const { consumerTag, lastOffset } = this;
+    const channel = this.channel.current;
+    if (channel === undefined || consumerTag === undefined || !this.isRead) return;
+    if (lastOffset !== undefined && !this.hasAnswered) {
+      this.lastOffset = undefined;
+      const detail = 'the broker does not say which lanes there are';
+      this.channel.renew(detail, new Error(detail));
+      return;
+    }
+    this.hasAnswered = false;
+    this.consumerTag = undefined;
+    try {
+      await channel.cancel(consumerTag);
+      await this.consume(channel, lastOffset ?? 'first');
+    } catch {
+      // The channel is lost, and another comes.
+    }
+  }
+}
+
+const NONE: ReadonlySet<QueueLane> = new Set();
