@@ -135,7 +135,7 @@ describe.each(KINDS)('jobs %s', (_kind, isKeyed, name) => {
         const { counts } = await info.keyedJobs(partition);
         return counts.get('default')?.retrying === 1;
       }
-      return (await info.levels()).retry.get(60) === 1;
+      return (await info.levels()).retrying.get(60) === 1;
     });
     expect(await globalState.isHeld(partition, 'second')).toBe(false);
     gatesOf(worker).setInactive([]);

@@ -515,7 +515,7 @@ function problemsOfNames(options: EnqueueOptions): Problem[] {
 
 function problemsOfOptions(options: EnqueueOptions, job: Job): Problem[] {
   const problems = problemsOfNames(options);
-  if ((options as EnqueueOptions).held !== undefined) {
+  if (options.held !== undefined) {
     problems.push({ path: 'held', message: 'only enqueue and enqueueMany of a job class take it' });
   }
   if (options.awaitable !== undefined) {
