@@ -39,7 +39,14 @@ test('jobs in line are listed in their order, and all are counted where they sta
   // A run takes some of those behind it along; the others wait in line.
   const { running = 0, waiting: inLine = 0 } = counts.get('mail') ?? {};
   expect(inLine).toBeGreaterThan(0);
-  expect(counts.get('mail')).toEqual({ running, waiting: 20 - running, delayed: 1, queued: 0, retrying: 0 });
+  expect(counts.get('mail')).toEqual({
+    running,
+    waiting: 20 - running,
+    delayed: 1,
+    queued: 0,
+    retrying: 0,
+    held: 0,
+  });
   const firstTwo = ids.slice(running, running + 2);
   expect(waiting).toEqual(firstTwo.map((id) => ({ id, queue: 'mail', executionKey: 'a' })));
   await app.globalState.cancelJob(partition, 'b-1');

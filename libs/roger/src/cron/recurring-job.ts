@@ -9,7 +9,7 @@ import type { ScheduleRule, ScheduleSource } from '../ledger/operation';
 import type { DeclaredSchedule } from '../ledger/schedules';
 
 export interface RecurringJobParts {
-  readonly jobs: Pick<JobQueue, 'create'>;
+  readonly jobs: Pick<JobQueue, 'template'>;
   readonly registry: Pick<JobRegistry, 'definitionOf'>;
   readonly maxJobBytes: number;
 }
@@ -34,7 +34,7 @@ export async function declarationOf(
   const { argsClass } = registry.definitionOf(jobClass);
   const options = { partition, id: `cron/${name}`, ...(queue === undefined ? {} : { queue }) };
   // The same at each start, or each start would change it.
-  const job = { ...jobs.create(jobClass, args as never, options), queuedAt: 0 };
+  const job = { ...jobs.template(jobClass, args as never, options), queuedAt: 0 };
   const body = encodeNewJob(job);
   if (body.length + TICK_BYTES > maxJobBytes) {
     throw new JobTooLargeError(job.name, body.length + TICK_BYTES, maxJobBytes);

@@ -201,8 +201,17 @@ export class JobQueue {
     args: JobArgs<J>,
     options: Omit<EnqueueOptions, 'awaitable' | 'held'> = {},
   ): Job<JobArgs<J>> {
+    this.parts.gates.refuseInactive(this.parts.registry.definitionOf(jobClass).name);
+    return this.template(jobClass, args, options);
+  }
+
+  /** @internal What recurs is declared though its definition is off: a tick's job is held then. */
+  template<J extends JobClass>(
+    jobClass: J,
+    args: JobArgs<J>,
+    options: Omit<EnqueueOptions, 'awaitable' | 'held'>,
+  ): Job<JobArgs<J>> {
     const definition = this.parts.registry.definitionOf(jobClass);
-    this.parts.gates.refuseInactive(definition.name);
     const problems = problemsOfJson(args);
     if (problems.length > 0) throw new InvalidJobArgsError(definition.name, problems);
     // Or a misspelt partition would read as one left out.
@@ -634,7 +643,7 @@ function problemsOfNames(options: EnqueueOptions): Problem[] {
 
 function problemsOfOptions(options: EnqueueOptions, job: Job): Problem[] {
   const problems = problemsOfNames(options);
-  if ((options as EnqueueOptions).held !== undefined) {
+  if (options.held !== undefined) {
     problems.push({ path: 'held', message: 'only enqueue and enqueueMany of a job class take it' });
   }
   if (options.awaitable !== undefined) {

@@ -33,11 +33,6 @@ export class DefinitionGates {
   private names: ReadonlySet<string> = new Set();
   private readonly listeners: (() => void)[] = [];
 
-  /** @internal */
-  constructor() {
-    // Made by the module.
-  }
-
   /** The names that are off on this node. */
   get inactive(): readonly string[] {
     return [...this.names];

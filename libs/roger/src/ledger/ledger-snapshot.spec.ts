@@ -138,7 +138,7 @@ describe('a snapshot', () => {
     expect(() => reader.add(third)).toThrow('part 1 is missing');
   });
 
-  it.each([[{ format: 2, part: 0 }], [null], ['text'], [{}]])(
+  it.each([[{ format: 3, part: 0 }], [null], ['text'], [{}]])(
     'is refused in a foreign format: %j',
     (head) => {
       expect(() => new SnapshotReader(empty()).add(encodeFrame(head))).toThrow(SnapshotError);

@@ -9,7 +9,7 @@ import type { LedgerEffects } from './ledger-state';
 import { LedgerState } from './ledger-state';
 import type { AppliedOperation } from './log-reader';
 import { LogReader } from './log-reader';
-import type { ClaimReply, LedgerOutcome, Operation, Reply, TickReply } from './operation';
+import type { ClaimReply, HoldReply, LedgerOutcome, Operation, Reply, TickReply } from './operation';
 import type { KeyedJob } from './state/partition-state';
 import { tickId } from './state/schedule';
 import { Sessions } from './state/sessions';
@@ -43,13 +43,18 @@ interface ExpectedJob {
   readonly queue: string;
   readonly queueKey: string | undefined;
   readonly executionKey: string | undefined;
-  readonly order: number;
+  order: number;
   /** When it is due; those that come meanwhile may be before it. */
-  readonly runAt: number | undefined;
+  runAt: number | undefined;
   hasBegun: boolean;
   /** Its place among the others says nothing any more: the broker lost it once, or an operator took its turn. */
   isLoose: boolean;
   isCancelled: boolean;
+  isHeld: boolean;
+  /** It was told to run before others. */
+  isFirst: boolean;
+  /** Which copies without a token it has. */
+  copies: string | undefined;
   endedAs: string | undefined;
 }
 
@@ -76,6 +81,8 @@ class Expectation {
   readonly schedules = new Map<string, ExpectedSchedule>();
   /** Cancelled before they were known. */
   readonly cancelledUnseen = new Set<string>();
+  /** The copies that are void. */
+  readonly moved = new Map<string, { readonly id: string; isMet: boolean }>();
   private lastOrder = 0;
 
   get live(): ExpectedJob[] {
@@ -88,7 +95,14 @@ class Expectation {
     const isCancelled = this.cancelledUnseen.has(id);
     const job: ExpectedJob = {
       ...{ id, partition, queue, queueKey, executionKey, order, runAt, isCancelled },
-      ...{ hasBegun: false, isLoose: false, endedAs: undefined },
+      ...{
+        hasBegun: false,
+        isLoose: false,
+        isHeld: false,
+        isFirst: false,
+        copies: undefined,
+        endedAs: undefined,
+      },
     };
     this.jobs.set(id, job);
     if (!isCancelled) this.takeQueueKey(job);
@@ -142,6 +156,7 @@ class Expectation {
       mustBe(this.latest.get(id) === dispatch, `only the latest copy of ${id} counts`);
       for (const job of granted) {
         mustBe(!job.isCancelled, `${job.id} was cancelled and is not granted`);
+        mustBe(!job.isHeld, `${job.id} is held and is not granted`);
         mustBe(this.runOf(job) === undefined, `${job.id} runs once at a time`);
         for (const run of job.executionKey === undefined || job.isLoose ? [] : this.runs.values()) {
           const other = run.jobs.find(
@@ -159,12 +174,14 @@ class Expectation {
   /** A worker with a valid fence begins the job. */
   begin(job: ExpectedJob): void {
     mustBe(job.endedAs === undefined, `${job.id} begins before it ends`);
-    if (!job.hasBegun && !job.isLoose && job.executionKey !== undefined) {
+    if (!job.hasBegun && !job.isLoose && !job.isFirst && job.executionKey !== undefined) {
       const earlier = this.live.find(
         (one) =>
           one.order < job.order &&
           !one.hasBegun &&
           !one.isLoose &&
+          !one.isHeld &&
+          !one.isFirst &&
           !one.isCancelled &&
           one.runAt === undefined &&
           one.partition === job.partition &&
@@ -173,6 +190,26 @@ class Expectation {
       mustBe(earlier === undefined, `${job.id} begins before ${earlier?.id ?? ''}, which came first`);
     }
     job.hasBegun = true;
+  }
+
+  hold(job: ExpectedJob): void {
+    job.isHeld = true;
+    this.latest.delete(job.id);
+  }
+
+  /** As if it were enqueued now; before those that wait, where it is said to be. */
+  letGo(job: ExpectedJob, isNow: boolean): void {
+    mustBe(job.isHeld, `${job.id} is held, and released once`);
+    this.leaveHold(job);
+    job.order = ++this.lastOrder;
+    job.hasBegun = false;
+    job.isFirst = isNow;
+    if (isNow) job.runAt = undefined;
+  }
+
+  leaveHold(job: ExpectedJob): void {
+    job.isHeld = false;
+    if (job.copies !== undefined && this.moved.get(job.copies)?.isMet === true) this.moved.delete(job.copies);
   }
 
   leaveRun(job: ExpectedJob): void {
@@ -219,6 +256,7 @@ interface Question {
   readonly onGivenUp: () => void;
 }
 
+const REASONS = ['operator', 'definition:j'];
 const PARTITIONS = ['p', 'q'];
 const QUEUES = ['a', 'b'];
 const QUEUE_KEYS = [undefined, 'u', 'v', undefined];
@@ -304,6 +342,66 @@ class World {
       [id],
       m,
     );
+  }
+
+  /** One that is held from the beginning. */
+  enqueueHeld(n: number, m: number): void {
+    const id = `h${++this.lastJob}`;
+    this.ask(
+      {
+        ...{
+          op: 'enqueue held',
+          partition: pick(PARTITIONS, n) ?? '',
+          id,
+          queue: pick(QUEUES, n >> 3) ?? '',
+        },
+        queueKey: pick(QUEUE_KEYS, n >> 5),
+        executionKey: pick(EXECUTION_KEYS, n >> 7),
+        ...(n % 6 === 0 ? { runAt: this.at + (m % 16) * 700 } : {}),
+        ...{ why: pick(REASONS, n >> 1) ?? '', body: 0 },
+      },
+      [id],
+      m,
+    );
+  }
+
+  /** An operator holds a job, be it keyed and known, over, or one without keys that the ledger has never seen. */
+  hold(n: number, m: number): void {
+    const known = pick([...this.expected.jobs.values()], n);
+    const isForeign = n % 4 === 0 || known === undefined;
+    const id = isForeign ? `plain${n % 5}` : known.id;
+    const partition = isForeign ? 'p' : known.partition;
+    const queue = isForeign ? 'a' : known.queue;
+    this.ask(
+      {
+        ...{ op: 'hold', partition, id, queue, queuedAt: isForeign ? 1 + (m % 2) : 7 },
+        ...{ hasKeys: !isForeign, isDelivered: isForeign && n % 8 === 0 },
+        ...{ why: pick(REASONS, n >> 4) ?? '', body: 0 },
+      },
+      [id],
+      m,
+    );
+  }
+
+  /** A copy without a token runs after all, is met, or is asked for. */
+  plainCopy(n: number, m: number): void {
+    const op = pick(['undo hold', 'met moved', 'is moved'] as const, n) ?? 'is moved';
+    this.ask({ op, partition: 'p', id: `plain${(n >> 2) % 5}`, queuedAt: 1 + (m % 2) }, [], m);
+  }
+
+  letGo(n: number, m: number): void {
+    const job = pick(
+      this.expected.live.filter(({ isHeld }) => isHeld || n % 8 === 0),
+      n >> 3,
+    );
+    if (n % 5 === 0)
+      this.ask(
+        { op: 'release all', partition: 'p', why: pick(REASONS, n >> 3) ?? '', count: 1 + (n % 3) },
+        [],
+        m,
+      );
+    else if (job !== undefined)
+      this.ask({ op: 'release', partition: job.partition, id: job.id, isNow: n % 3 === 0 }, [], m);
   }
 
   /** Makes a schedule, or another of one that is there. */
@@ -654,6 +752,7 @@ class World {
       else if (this.outbox.length > 0) this.arrive(0, FINE);
       else if (this.deliveries.length > 0) this.advance(0, FINE);
       else if (this.messages.length > 0) this.deliver(0, FINE);
+      else if (this.heldAt !== undefined) this.ask({ op: 'release all', ...this.heldAt, count: 2 }, [], FINE);
       else break;
     }
     for (const { partition, name } of this.schedules)
@@ -669,6 +768,15 @@ class World {
     const { partitions, leases, sending, missing, waitingCount } = this.state;
     mustBe(partitions.size === 0, `no partition is left, but ${[...partitions.keys()].join()}`);
     mustBe(leases.size + sending.size + missing.size + waitingCount === 0, 'nothing is left over');
+  }
+
+  private get heldAt(): { partition: string; why: string } | undefined {
+    const held = this.expected.live.find(({ isHeld, isCancelled }) => isHeld && !isCancelled);
+    if (held === undefined) return undefined;
+    const { partition, id } = held;
+    const why = this.state.partitions.get(partition)?.jobs.get(id)?.heldWhy;
+    mustBe(why !== undefined, `${id} is held`);
+    return { partition, why };
   }
 
   // --- inside
@@ -717,6 +825,8 @@ class World {
         this.handBack(delivery);
         return;
       }
+      // There is no room to hold it.
+      if (reply['full'] !== undefined) return;
       delivery.jobs.shift();
       if (delivery.jobs.length === 0) this.acknowledge(delivery);
       else this.begin(delivery);
@@ -857,10 +967,20 @@ class World {
     this.isSendingAgain = operation.op.startsWith('dispatch');
     this.write({ kind: 'requests', by: this.nonce, at: this.at, maxWaitingJobs: 5, own: [operation] });
     this.isSendingAgain = false;
+    if (operation.op === 'tick') this.forgetMoved();
     if (operation.op !== 'tick' || waiting === 0) return;
     const known = new Set([...this.state.partitions.values()].flatMap(({ jobs }) => [...jobs.keys()]));
     const isGone = ({ id, isLoose }: ExpectedJob): boolean => isLoose && !known.has(id);
     for (const job of this.expected.live.filter(isGone)) this.expected.end(job, 'missing');
+  }
+
+  /** Those of whose copies nothing was heard for a day, and whose job is not held. */
+  private forgetMoved(): void {
+    for (const [key, { id }] of this.expected.moved) {
+      if (this.state.partitions.get('p')?.moved.has(key) === true) continue;
+      mustBe(this.expected.jobs.get(id)?.isHeld !== true, `copies of ${id} are void while it is held`);
+      this.expected.moved.delete(key);
+    }
   }
 
   private write(head: RecordHead, parts: readonly Buffer[] = []): AppliedOperation[] {
@@ -905,6 +1025,69 @@ class World {
         if (reply['full'] !== undefined) return;
         mustBe(reply['duplicate'] === holder, `a key is held by ${holder ?? 'nobody'}`);
         if (holder === undefined) expected.accept(operation);
+        return;
+      }
+      case 'enqueue held': {
+        if (reply['full'] !== undefined) return;
+        const holder = expected.holderOf(operation.partition, operation.queueKey);
+        mustBe(reply['duplicate'] === holder, `a key is held by ${holder ?? 'nobody'}`);
+        if (holder !== undefined) return;
+        expected.accept(operation);
+        const job = expected.jobs.get(operation.id);
+        if (job !== undefined) expected.hold(job);
+        return;
+      }
+      case 'hold':
+        this.observeHold(operation, reply as unknown as HoldReply);
+        return;
+      case 'undo hold': {
+        const job = expected.jobs.get(operation.id);
+        if (reply['undone'] !== true) return;
+        mustBe(job?.isHeld === true, 'what is undone was held');
+        job.isHeld = false;
+        expected.end(job, 'undone');
+        expected.moved.delete(`${operation.id} ${operation.queuedAt}`);
+        return;
+      }
+      case 'is moved':
+        mustBe(
+          reply['yes'] === expected.moved.has(`${operation.id} ${operation.queuedAt}`),
+          'a copy is void or not',
+        );
+        return;
+      case 'met moved': {
+        const key = `${operation.id} ${operation.queuedAt}`;
+        const moved = expected.moved.get(key);
+        const isHeld = expected.jobs.get(operation.id)?.isHeld === true;
+        mustBe(
+          reply['removed'] === (moved !== undefined && !isHeld),
+          'a copy that is met is over, or stays void',
+        );
+        if (moved === undefined) return;
+        if (isHeld) moved.isMet = true;
+        else expected.moved.delete(key);
+        return;
+      }
+      case 'release': {
+        const job = expected.jobs.get(operation.id);
+        mustBe((reply['met'] === 'held') === (job?.isHeld === true), 'a release says what was held');
+        if (job?.isHeld === true) expected.letGo(job, operation.isNow === true);
+        return;
+      }
+      case 'release all': {
+        const { partition, why, count } = operation;
+        const known = this.state.partitions.get(partition)?.jobs;
+        const gone = expected.live
+          .filter(({ isHeld, id }) => isHeld && known?.has(id) === true && known.get(id)?.phase !== 'held')
+          .sort((a, b) => (known?.get(a.id)?.place ?? 0) - (known?.get(b.id)?.place ?? 0));
+        mustBe(
+          gone.length === reply['released'] && gone.length <= count,
+          'a release says how many it let go',
+        );
+        const left = [...(known?.values() ?? [])].filter(({ heldWhy }) => heldWhy === why);
+        mustBe(reply['left'] === left.length, 'a release says how many are left');
+        mustBe(gone.length === count || left.length === 0, 'a release lets go as many as it may');
+        for (const job of gone) expected.letGo(job, false);
         return;
       }
       case 'schedule': {
@@ -953,7 +1136,7 @@ class World {
       }
       case 'park': {
         const job = expected.jobs.get(operation.id);
-        if (job === undefined || job.isCancelled || job.endedAs !== undefined) return;
+        if (job === undefined || job.isCancelled || job.isHeld || job.endedAs !== undefined) return;
         if (this.latestBefore.get(job.id) !== operation.dispatch || reply['refused'] === true) return;
         if (expected.runOf(job) === undefined) expected.takeQueueKey(job);
         return;
@@ -980,6 +1163,7 @@ class World {
           mustBe((job.runAt ?? 0) > this.at && !job.hasBegun, `${job.id} is delayed that is met as such`);
         }
         job.isCancelled = true;
+        expected.leaveHold(job);
         if (expected.runOf(job) === undefined) expected.freeQueueKey(job);
         return;
       }
@@ -1032,6 +1216,35 @@ class World {
     }
   }
 
+  private observeHold(operation: Operation & { op: 'hold' }, reply: HoldReply): void {
+    const { expected } = this;
+    const { partition, id, queue, queuedAt, hasKeys = false, isDelivered = false } = operation;
+    const key = `${id} ${queuedAt}`;
+    const job = expected.jobs.get(id);
+    if (reply.full !== undefined || reply.cancelled === true) return;
+    if (job === undefined || job.endedAs !== undefined) {
+      mustBe((reply.refused === true) === hasKeys, 'what has keys is known, or over');
+      if (hasKeys) return;
+      expected.jobs.delete(id);
+      expected.accept({ partition, id, queue });
+      const taken = expected.jobs.get(id);
+      mustBe(taken !== undefined, 'it is there');
+      taken.copies = key;
+      expected.hold(taken);
+      if (!isDelivered) expected.moved.set(key, { id, isMet: false });
+      return;
+    }
+    const isOther = job.copies === undefined ? isDelivered : job.copies !== key;
+    mustBe((reply.refused === true) === isOther, 'another job of the id is told from it');
+    if (isOther || isDelivered) return;
+    mustBe((reply.met === 'held') === job.isHeld, 'a hold says what was held');
+    mustBe((reply.met === 'running') === (expected.runOf(job) !== undefined), 'a hold says what runs');
+    // Held again, it stays as it is: a key that an operator has freed, too.
+    if (reply.met === 'running' || reply.met === 'held') return;
+    expected.takeQueueKey(job);
+    expected.hold(job);
+  }
+
   /** A schedule has enqueued its job, or its queue key was taken. */
   private observeScheduled(
     { partition, name }: { readonly partition: string; readonly name: string },
@@ -1066,12 +1279,16 @@ class World {
       return;
     }
     mustBe(reply['refused'] === undefined, 'a valid fence is not refused');
+    if (reply['full'] !== undefined) return;
     const isDelivered = expected.runs.get(expected.latest.get(id) ?? 0) === run;
     if (outcome.kind === 'release' && isDelivered) return;
     expected.leaveRun(job);
     if (outcome.kind === 'release' || outcome.kind === 'retry') {
       if (job.isCancelled) expected.freeQueueKey(job);
       mustBe(this.state.partitions.get(partition)?.jobs.has(id) === true, `${id} is still there`);
+    } else if (outcome.kind === 'hold') {
+      if (job.isCancelled) expected.freeQueueKey(job);
+      else expected.hold(job);
     } else {
       expected.end(job, outcome.kind);
     }
@@ -1098,7 +1315,7 @@ class World {
     for (const partition of state.partitions.values()) {
       for (const job of partition.jobs.values()) {
         known.add(job.id);
-        if (job.phase === 'waiting') waiting++;
+        if (job.phase === 'waiting' || job.phase === 'held') waiting++;
         this.checkJob(job, copies, sent);
       }
       this.checkKeys(partition.id);
@@ -1122,7 +1339,14 @@ class World {
 
   private checkJob(job: KeyedJob, copies: ReadonlySet<number>, sent: ReadonlySet<number>): void {
     const { id, phase, dispatch, lease } = job;
+    mustBe((phase === 'held') === (this.expected.jobs.get(id)?.isHeld === true), `${id} is held, or not`);
     switch (phase) {
+      case 'held':
+        mustBe(idOf(job.body ?? '') === id, `${id} is held with its bytes`);
+        mustBe(job.partition.held.get(job.heldWhy ?? '')?.has(job) === true, `${id} is held for a reason`);
+        mustBe(job.cancelReason === undefined, `${id} was cancelled and is held for nothing`);
+        mustBe(job.partition.lines.get(job.executionKey ?? '')?.holder !== job, `${id} is held in no line`);
+        return;
       case 'waiting': {
         const holder = job.partition.lines.get(job.executionKey ?? '')?.holder;
         mustBe(holder !== undefined, `${id} waits for somebody`);
@@ -1166,7 +1390,7 @@ class World {
       const { holder } = line;
       mustBe(holder !== undefined, `a line has a holder: ${key}`);
       mustBe(partition.jobs.get(holder.id) === holder, `${holder.id} is over and holds ${key} no more`);
-      mustBe(holder.phase !== 'waiting' && holder.phase !== 'missing', `${holder.id} waits and holds ${key}`);
+      mustBe(!['waiting', 'missing', 'held'].includes(holder.phase), `${holder.id} waits and holds ${key}`);
       mustBe(holder.cancelReason === undefined || holder.phase === 'running', `${holder.id} won't run`);
       const places = [...line.waiting()].map(({ place }) => place);
       mustBe(places.join() === [...places].sort((a, b) => a - b).join(), 'a line is in order');
@@ -1180,6 +1404,10 @@ const ANSWERED_ALIKE: ReadonlySet<Operation['op']> = new Set([
   'cancel',
   'cron tick',
   'run schedule',
+  'enqueue held',
+  'hold',
+  'release',
+  'release all',
 ]);
 
 /** The bytes of a job are its id here, or what a schedule has made of its template. */
@@ -1189,7 +1417,13 @@ function idOf(body: string): string {
 
 /** The operation with the numbers that its parts have in a request. */
 function withParts(operation: Operation, body: number): Operation {
-  if (operation.op === 'enqueue' || operation.op === 'park' || operation.op === 'schedule')
+  if (
+    operation.op === 'enqueue' ||
+    operation.op === 'enqueue held' ||
+    operation.op === 'hold' ||
+    operation.op === 'park' ||
+    operation.op === 'schedule'
+  )
     return { ...operation, body };
   if (operation.op !== 'settle' || !('body' in operation.outcome)) return operation;
   return { ...operation, outcome: { ...operation.outcome, body } };
@@ -1202,6 +1436,8 @@ function outcomeOf(m: number): LedgerOutcome {
       return { kind: 'retry', afterSeconds: 5, body: 0 };
     case 2:
       return { kind: 'bury', reason: { type: 'Error', message: 'failed' }, body: 0 };
+    case 5:
+      return { kind: 'hold', why: 'definition:j', body: 0 };
     default:
       return { kind: 'done' };
   }
@@ -1223,6 +1459,8 @@ function canonical(state: LedgerState): string {
           job.holdsQueueKey,
           job.route,
           job.runAt,
+          job.heldWhy,
+          job.copiesQueuedAt,
         ];
   const sorted = <T>(from: Iterable<readonly [string | number, T]>) =>
     [...from].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
@@ -1242,6 +1480,8 @@ function canonical(state: LedgerState): string {
           ),
           sorted([...partition.cancelled].map(([key, { reason }]) => [key, reason])),
           [...partition.paused].sort(),
+          sorted(partition.moved),
+          sorted([...partition.held].map(([key, jobs]) => [key, [...jobs].map(({ id: job }) => job)])),
           sorted(
             [...partition.schedules].map(([key, schedule]) => [
               key,
@@ -1288,6 +1528,10 @@ const WEIGHTS = {
   schedule: 1,
   changeSchedule: 1,
   cronTick: 3,
+  enqueueHeld: 1,
+  hold: 4,
+  letGo: 4,
+  plainCopy: 2,
   writeLate: 1,
   snapshot: 1,
   pass: 1,
@@ -1381,6 +1625,29 @@ describe('a ledger', () => {
       const take = guarded.takeQueueKey;
       jest.spyOn(guarded, 'takeQueueKey').mockImplementation(function (this: Guarded, job) {
         if (job.runAt === undefined) take.call(this, job);
+      });
+      expectViolation();
+    });
+
+    it('a void number for what is held, its copy runs', () => {
+      const state = LedgerState.prototype as unknown as { recall: (job: KeyedJob) => void };
+      const { recall } = state;
+      jest.spyOn(state, 'recall').mockImplementation(function (this: typeof state, job) {
+        const { dispatch } = job;
+        recall.call(this, job);
+        job.dispatch = dispatch;
+      });
+      jest
+        .spyOn(LedgerState.prototype as unknown as { canRun: () => boolean }, 'canRun')
+        .mockReturnValue(true);
+      expectViolation();
+    });
+
+    it('a turn that passes on, whoever is held keeps the others of its key from running', () => {
+      const state = LedgerState.prototype as unknown as { passOn: (job: KeyedJob) => void };
+      const { passOn } = state;
+      jest.spyOn(state, 'passOn').mockImplementation(function (this: typeof state, job) {
+        if (job.phase !== 'queued') passOn.call(this, job);
       });
       expectViolation();
     });

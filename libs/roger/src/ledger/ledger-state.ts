@@ -435,8 +435,12 @@ export class LedgerState {
     if (lease !== undefined) return this.grantAgain(lease, operation, context);
     const job = this.partitions.get(operation.partition)?.jobs.get(operation.id);
     if (job === undefined || !this.isPresentCopy(job, operation)) return STALE;
-    if (job.phase !== 'queued' && job.phase !== 'dispatching' && job.phase !== 'missing') return STALE;
+    if (!this.canRun(job)) return STALE;
     return this.take(job, operation, chain, context);
+  }
+
+  private canRun({ phase }: KeyedJob): boolean {
+    return phase === 'queued' || phase === 'dispatching' || phase === 'missing';
   }
 
   /** A copy of a job that was adopted may be delivered again; of any other the ledger knows nothing. */

@@ -3,6 +3,7 @@ import { DeliveryLostError, LedgerUnavailableError } from '../job/errors';
 import type { Job } from '../job/job';
 import { decodeJob, encodeForLedger, encodeJob } from '../job/job-codec';
 import type { JobContext } from '../job/job-definition';
+import { DefinitionGates } from '../job/definition-gates';
 import { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { Claimed, SettledAs } from '../ledger/ledgers';
@@ -85,6 +86,7 @@ class Bench {
     callbacks.add({ onCancel: (event) => void this.did.push(`onCancel ${event.job.id}: ${event.reason}`) });
     const worker = new Worker({
       registry,
+      gates: new DefinitionGates(),
       callbacks,
       retryLevelsOf: () => [5],
       retryJitter: 0,

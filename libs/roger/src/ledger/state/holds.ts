@@ -3,8 +3,8 @@ import { secondsUntil } from '../../job/delays';
 import type { DispatchRoute } from '../../ledger-transport';
 import type { HeldJobRow, HeldReason, HoldReply, Operation, ReleaseReply, Reply } from '../operation';
 import type { OperationContext } from './operation-context';
-import type { Line } from './partition-state';
-import { KeyedJob, PartitionState } from './partition-state';
+import type { Line, PartitionState } from './partition-state';
+import { KeyedJob } from './partition-state';
 import { placeOf } from './survey';
 
 type HoldOperation = Extract<
