@@ -21,6 +21,7 @@ const storeys = [
 ];
 const roof = '^libs/roger/src/(index|roger\\.module|roger\\.options)\\.ts$';
 const house = '^libs/roger/src/';
+const engine = '^libs/engine/src/';
 /** A spec beside the code may import whatever it needs to set its scene. */
 const specs = '\\.(spec|conformance)\\.ts$';
 
@@ -130,7 +131,7 @@ module.exports = {
       name: 'package: the library does not know its tests, apps and tools',
       severity: 'error',
       from: { path: house },
-      to: { path: '^(test|apps|bench|tools|compat|libs/private-rabbitmq)/' },
+      to: { path: '^(test|apps|bench|tools|compat|libs/(engine|private-[^/]+))/' },
     },
     {
       name: 'package: nothing that ships imports a spec',
@@ -139,22 +140,51 @@ module.exports = {
       to: { path: specs },
     },
     {
-      name: 'apps: they know nestjs-roger, not its insides',
+      name: 'apps and engine: they know nestjs-roger, not its insides',
       severity: 'error',
-      from: { path: '^(apps|bench)/' },
+      from: { path: '^(apps|bench|libs/engine)/' },
       to: { path: house, pathNot: `${house}index\\.ts$` },
     },
     {
-      name: 'apps: they import nestjs-roger by its name',
+      name: 'apps and engine: they import nestjs-roger by its name',
       severity: 'error',
-      from: { path: '^(apps|bench)/' },
+      from: { path: '^(apps|bench|libs/engine)/' },
       to: { path: house, dependencyTypesNot: ['aliased'] },
     },
     {
-      name: 'private-rabbitmq stands alone',
+      name: 'engine: what it loads stands in its package.json',
       severity: 'error',
-      from: { path: '^libs/private-rabbitmq/' },
-      to: { path: '^(libs/roger|test|apps|bench|tools)/' },
+      from: { path: engine, pathNot: specs },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'],
+        dependencyTypesNot: ['type-only'],
+        // Looked for when it is needed, and named when it is missing.
+        pathNot: packages('pg'),
+      },
+    },
+    {
+      name: 'engine: records/ are pure, and writer/ knows no database',
+      severity: 'error',
+      from: { path: `${engine}(records|writer)/`, pathNot: specs },
+      to: { path: `${engine}(store|history|catalogue)/` },
+    },
+    {
+      name: 'engine: store/ knows no services',
+      severity: 'error',
+      from: { path: `${engine}store/` },
+      to: { path: `${engine}(history|catalogue)/` },
+    },
+    {
+      name: 'engine: only its module and lifecycle know Nest',
+      severity: 'error',
+      from: { path: engine, pathNot: [`${engine}(roger-engine\\.module|engine-lifecycle)\\.ts$`, specs] },
+      to: { path: packages('@nestjs/[^/]+', 'rxjs') },
+    },
+    {
+      name: 'private-rabbitmq and private-postgres stand alone',
+      severity: 'error',
+      from: { path: '^libs/(private-[^/]+)/' },
+      to: { path: '^(libs|test|apps|bench|tools)/', pathNot: '^libs/$1/' },
     },
     {
       name: 'no cycles',

@@ -76,12 +76,12 @@ async function measure(
 async function round(arena: Arena, jobs: number, database?: DatabaseOptions): ReturnType<Contestant> {
   const tally = new Tally();
   const imports = database === undefined ? [] : [RogerEngineModule.forRoot({ database })];
-  const { jobs: queue, app, close } = await arena.startWorker({ default: 100 }, tally, imports);
-  const history = database === undefined ? undefined : app.get(RunHistory);
+  const worker = await arena.startWorker({ default: 100 }, tally, imports);
+  const history = database === undefined ? undefined : worker.app.get(RunHistory);
   const before = (await history?.count()) ?? 0;
   const ended = tally.expect(jobs);
   const endSpan = startSpan();
-  await queue.enqueueMany(
+  await worker.jobs.enqueueMany(
     PlainJob,
     Array.from({ length: jobs }, () => ARGS),
   );
@@ -89,7 +89,7 @@ async function round(arena: Arena, jobs: number, database?: DatabaseOptions): Re
   while ((history?.status().buffered ?? 0) > 0) await sleep(POLL_MS);
   const span = endSpan(jobs);
   const written = history === undefined ? jobs : (await history.count()) - before;
-  await close();
+  await worker.close();
   await arena.clear(0);
   if (written !== jobs) throw new Error(`${written} of ${jobs} runs are in the history`);
   return span;

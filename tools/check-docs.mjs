@@ -9,13 +9,13 @@ import { optionsTable, problemsOfDefaults } from './docs/options-table.mjs';
 import { compile, libraryFiles } from './docs/program.mjs';
 import { copyEmbedded, fencesToCompile } from './docs/snippets.mjs';
 
-const LIBRARY = 'libs/roger/src';
+const LIBRARIES = ['libs/roger/src', 'libs/engine/src'];
 const isWriting = process.argv.includes('--write');
 const problems = [];
 const complain = (file, line, message) => problems.push(`${file}:${line}: ${message}`);
 
 const documents = readDocuments();
-const library = libraryFiles(LIBRARY);
+const library = LIBRARIES.flatMap(libraryFiles);
 const examples = examplesIn(library, complain);
 const fences = fencesToCompile(documents);
 const program = compile([...examples, ...fences], library, complain);

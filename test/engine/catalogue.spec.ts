@@ -87,7 +87,6 @@ describe.each(DATABASES)('the catalogue in %s', (kind) => {
     const one = await startEngine(roger, { database }, PROVIDERS);
     const other = await startEngine(roger, { database }, PROVIDERS);
     await eventually('the catalogue', async () => (await other.catalog.list()).items.length === 2);
-    await eventually('both nodes', () => one.nodeInfo !== undefined);
     const { job, missing } = await one.catalog.setActive('letter', false);
     expect([job.isActive, missing]).toEqual([false, []]);
     expect(one.catalog.isInactive('letter')).toBe(true);

@@ -10,6 +10,7 @@ export type { JobFilter, JobRecord } from './history/job-records.service';
 export { JobStatistics } from './history/job-statistics.service';
 export type { Durations, HourlyStatistics, StatisticsFilter } from './history/job-statistics.service';
 export type { Page, PageOptions } from './history/page';
+export type { Pruned } from './history/pruning';
 export { RunHistory } from './history/run-history.service';
 export type { JobRun, RecordedReason, RunFilter } from './history/run-history.service';
 export type { ArgsRecording } from './records/job-facts';

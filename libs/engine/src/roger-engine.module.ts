@@ -100,7 +100,8 @@ class EngineParts {
       },
     );
     const rows = new DefinitionStore(store);
-    this.history = new RunHistory(store, writer);
+    const pruning = new Pruning(store, settings);
+    this.history = new RunHistory(store, writer, pruning);
     this.records = new JobRecords(store);
     this.statistics = new JobStatistics(store);
     this.known = new KnownDefinitions({ rows, definitions, gates: [], log });
@@ -109,7 +110,7 @@ class EngineParts {
     this.lifecycle = new EngineLifecycle({
       ...{ store, writer, recorders, definitions, rows, known: this.known, lostAfterMs, log },
       lostRuns: new LostRuns({ store, cluster, log, lostAfterMs }),
-      pruning: new Pruning(store, settings),
+      pruning,
     });
   }
 }

@@ -5,7 +5,7 @@ import { checkOfSchema } from './args-schema';
 import type { DefinitionRow, DefinitionStore } from './definition-store';
 
 /** What keeps switched-off jobs from being enqueued and run. */
-export interface JobGate {
+interface JobGate {
   /** All those that are switched off at present. */
   setInactive(names: readonly string[]): void;
 }

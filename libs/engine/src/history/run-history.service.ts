@@ -8,6 +8,7 @@ import type { AfterRun, RunResult } from '../records/rows';
 import { RUN_MISSED, RUN_RESULTS } from '../records/rows';
 import type { WriterStatus } from '../writer/history-writer';
 import type { Page, PageOptions } from './page';
+import type { Pruned, Pruning } from './pruning';
 import { limitOf, pageOf, placeOf } from './page';
 
 /** Why a run or a job ended as it did. */
@@ -101,7 +102,16 @@ export class RunHistory {
   constructor(
     private readonly store: EngineStore,
     private readonly writer: { readonly status: WriterStatus },
+    private readonly pruning: Pick<Pruning, 'prune'>,
   ) {}
+
+  /**
+   * Removes at once what `retention` says that is too old or too much, as is done every ten minutes anyway.
+   * @returns how many rows of runs and jobs were removed
+   */
+  prune(): Promise<Pruned> {
+    return this.pruning.prune();
+  }
 
   /** How the writing of this node goes: what waits to be written, what had to be dropped, and why. Reads memory only. */
   status(): WriterStatus {

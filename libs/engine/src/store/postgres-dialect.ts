@@ -15,7 +15,7 @@ const DEFAULTS: PoolConfig = {
 };
 
 /** Whether it is a pool of the app's: that one stays open. */
-export function isPool(postgres: Pool | PoolConfig): postgres is Pool {
+function isPool(postgres: Pool | PoolConfig): postgres is Pool {
   return typeof (postgres as { connect?: unknown }).connect === 'function';
 }
 

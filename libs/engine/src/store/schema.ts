@@ -24,7 +24,7 @@ export interface RunsTable extends Stored<RunColumns> {
   readonly rerun_id: Generated<string | null>;
 }
 
-export interface CountsTable {
+interface CountsTable {
   /** In hours since the epoch. */
   readonly hour: Whole;
   readonly name: string;
@@ -33,7 +33,7 @@ export interface CountsTable {
   readonly count: Whole;
 }
 
-export interface NodesTable {
+interface NodesTable {
   readonly node: string;
   /** The number of the last batch that it wrote. */
   readonly batch: Whole;

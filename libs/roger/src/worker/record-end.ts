@@ -45,7 +45,7 @@ export function recordEnd(recorders: JobRecorders, decided: DecidedEnd): void {
 }
 
 /** For a run whose outcome doesn't count. */
-export const REFUSED: EndReason = {
+const REFUSED: EndReason = {
   type: 'OutcomeRefused',
   message: 'its ledger did not take the outcome: the job had been given to another run',
 };
