@@ -31,7 +31,10 @@ export type LaneFollower = (address: QueueAddress, lane: QueueLane) => void;
 export class LaneRegistry {
   private readonly channel: StandingChannel<Channel>;
   /** By the name of the queue. */
-  private readonly lanes = new Map<string, { readonly address: QueueAddress; readonly its: Set<QueueLane> }>();
+  private readonly lanes = new Map<
+    string,
+    { readonly address: QueueAddress; readonly its: Set<QueueLane> }
+  >();
   private readonly watch: NodeJS.Timeout;
   private follower: LaneFollower | undefined;
   private lastOffset: number | undefined;
