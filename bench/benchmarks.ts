@@ -6,6 +6,7 @@ import { enqueue } from './enqueue';
 import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
+import { priorities } from './priorities';
 import { work } from './process';
 import { time } from './time';
 
@@ -16,6 +17,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   time,
   cluster,
   latency,
+  priorities,
   memory,
   cost,
 };
