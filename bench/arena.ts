@@ -9,7 +9,7 @@ import { connect } from 'amqplib';
 import type { JobClass, PartitionQueues } from 'nestjs-roger';
 import { JobQueue, PartitionService, RogerModule } from 'nestjs-roger';
 import type { Conditions, Result } from './benchmark';
-import { ARGS, CheckedJob, FailingJob, KeyedJob, PlainJob, ScopedJob } from './jobs';
+import { ARGS, CheckedJob, FailingJob, KeyedJob, PlainJob, RankedJob, ScopedJob } from './jobs';
 import type { RawMessage } from './raw';
 import { Tally } from './tally';
 
@@ -17,6 +17,8 @@ export const PARTITION = 'bench';
 const POLL_MS = 5;
 /** The longest delay of a benchmark is shorter than the level after these. */
 const DELAY_LEVELS = 12;
+/** Those besides the queue itself. */
+const LANES = ['express', 'now', ...Array.from({ length: 9 }, (_, n) => `p${n + 1}`)];
 /** The default of `ledgerShards`. */
 const LEDGERS = 8;
 
@@ -141,7 +143,7 @@ export class Arena {
       for (const queue of this.queues) {
         await channel.deleteQueue(this.nameOf(queue));
         await channel.deleteQueue(`${this.nameOf(queue)}.buried`);
-        await channel.deleteQueue(`${this.nameOf(queue)}.express`);
+        for (const lane of LANES) await channel.deleteQueue(`${this.nameOf(queue)}.${lane}`);
       }
       for (let ledger = 0; ledger < LEDGERS; ledger++) {
         await channel.deleteQueue(`${this.namespace}.roger.ledger.${ledger}`);
@@ -152,6 +154,7 @@ export class Arena {
         await channel.deleteQueue(`${this.namespace}.roger.${level}`);
       }
       await channel.deleteQueue(`${this.namespace}.roger.buried.notices`);
+      await channel.deleteQueue(`${this.namespace}.roger.lanes`);
       for (const exchange of ['jobs', 'buried', 'system', ...levels, 'delay.home', 'delay.homeless']) {
         await channel.deleteExchange(`${this.namespace}.roger.${exchange}`);
       }
@@ -197,6 +200,7 @@ export class Arena {
       PlainJob,
       CheckedJob,
       FailingJob,
+      RankedJob,
       KeyedJob,
       ScopedJob,
     ];

@@ -7,6 +7,7 @@ import { enqueue } from './enqueue';
 import { keys } from './keys';
 import { latency } from './latency';
 import { memory } from './memory';
+import { priorities } from './priorities';
 import { work } from './process';
 import { time } from './time';
 
@@ -17,6 +18,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   time,
   cluster,
   latency,
+  priorities,
   memory,
   cost,
   engine,

@@ -61,6 +61,19 @@ export class ScopedJob implements JobHandler<typeof ARGS> {
   }
 }
 
+/** Notes in which order jobs of which priority ran. */
+@RogerJob()
+export class RankedJob implements JobHandler<{ priority: number }> {
+  static readonly ran: number[] = [];
+
+  constructor(private readonly tally: Tally) {}
+
+  perform({ priority }: { priority: number }): void {
+    RankedJob.ran.push(priority);
+    this.tally.count();
+  }
+}
+
 /** Its keys stand beside the args of the others. */
 export interface KeyedArgs extends Partial<typeof ARGS> {
   readonly queueKey?: string;

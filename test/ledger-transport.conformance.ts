@@ -219,9 +219,11 @@ function dispatching(promises: Promises): void {
     const node = await stage.open();
     const address = stage.address();
     await node.transport.declareQueue(address);
-    expect(await node.transport.hasExpressLane(address)).toBe(false);
+    expect([...(await node.transport.lanesOf(address))]).toEqual([]);
     await dispatch(node, address, 'a', { kind: 'express' });
-    expect(await node.transport.hasExpressLane(address)).toBe(true);
+    await eventually('the lane to be known', async () =>
+      (await node.transport.lanesOf(address)).has('express'),
+    );
     expect(await take(node, address, 1, 'express')).toEqual(['a']);
   });
 

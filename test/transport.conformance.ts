@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { QueueNotFoundError, RogerClosedError, RogerError } from '../libs/roger/src/job/errors';
 import type { QueueAddress } from '../libs/roger/src/job/names';
-import type { DispatchRoute, LedgerTransport } from '../libs/roger/src/ledger-transport';
+import type { DispatchedJob, DispatchRoute, LedgerTransport } from '../libs/roger/src/ledger-transport';
 import type {
   BuriedMessage,
   BuriedVisitor,
@@ -90,6 +90,9 @@ export function describeTransport(
     });
     describe('the express lane', () => {
       expressLane(promises);
+    });
+    describe('the lanes of priorities', () => {
+      priorityLanes(promises);
     });
     describe('ending', () => {
       ending(promises);
@@ -784,19 +787,14 @@ async function buriedTexts(transport: Transport, address: QueueAddress, count: n
 }
 
 function expressLane(promises: Promises): void {
-  promises('a queue has none until a job or a consumer needs it', async (stage) => {
+  promises('a queue has none until a job needs it', async (stage) => {
     const { transport, address } = await stage.queue();
-    const other = await stage.queue();
-    expect(await hasExpressLane(transport, stage.address())).toBe(false);
+    expect(await lanesOf(transport, stage.address())).toEqual([]);
     await publish(transport, address, 'a');
     await dispatch(transport, address, { kind: 'normal' }, 'b');
-    expect(await hasExpressLane(transport, address)).toBe(false);
+    expect(await lanesOf(transport, address)).toEqual([]);
     await dispatch(transport, address, { kind: 'express' }, 'c');
-    expect(await hasExpressLane(await stage.open(), address)).toBe(true);
-    const consumer = new RecordingConsumer();
-    other.transport.consume(other.address, 1, consumer, 'express');
-    await consumer.taking();
-    expect(await hasExpressLane(transport, other.address)).toBe(true);
+    expect(await lanesOf(await stage.open(), address)).toEqual(['express']);
   });
 
   promises('each lane gives its jobs, in their order, to its own consumers', async (stage) => {
@@ -954,6 +952,139 @@ function expressLane(promises: Promises): void {
     });
     expect(await within('purge', purging)).toBe(0);
     expect(shown).toEqual([]);
+  });
+}
+
+function priorityLanes(promises: Promises): void {
+  promises('each gives its jobs, in their order, to its own consumers', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const texts = numbered(50);
+    for (const lane of ['p9', 'p1', 'now', 'normal'] as const) {
+      for (const text of texts) await publishOn(transport, address, lane, `${lane} ${text}`);
+    }
+    for (const lane of ['p9', 'p1', 'now', 'normal'] as const) {
+      const drained = await drain(stage, address, texts.length, lane);
+      expect(textsOf(drained)).toEqual(texts.map((text) => `${lane} ${text}`));
+    }
+  });
+
+  promises(
+    'who follows is told of those that are there and of each that is made, by whomever',
+    async (stage) => {
+      const { transport, address } = await stage.queue();
+      await publishOn(transport, address, 'p4', 'a');
+      const follower = await stage.open();
+      const told: string[] = [];
+      follower.followLanes(({ partition, queue }, lane) => {
+        if (partition === address.partition && queue === address.queue) told.push(lane);
+      });
+      await eventually('the lane that was there', () => told.includes('p4'));
+      await publishOn(await stage.open(), address, 'now', 'b');
+      await dispatchOn(transport, address, { kind: 'normal' }, 'p7', 'c');
+      await dispatch(transport, address, { kind: 'express' }, 'd');
+      await eventually('all that were made', () => told.length >= 4);
+      expect([...told].sort()).toEqual(['express', 'now', 'p4', 'p7']);
+      await publishOn(transport, address, 'now', 'e');
+      expect(await lanesOf(follower, address)).toEqual(['express', 'now', 'p4', 'p7']);
+    },
+  );
+
+  promises('who follows is told of those made while it was cut off', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const told: string[] = [];
+    transport.followLanes(({ partition }, lane) => {
+      if (partition === address.partition) told.push(lane);
+    });
+    await publishOn(transport, address, 'p1', 'a');
+    await eventually('the first', () => told.includes('p1'));
+    await stage.cutConnections();
+    await publishOn(await stage.open(), address, 'p2', 'b');
+    await eventually('the second', () => told.includes('p2'));
+  });
+
+  promises(
+    'a job for one of a queue that nobody declared is refused with QueueNotFoundError',
+    async (stage) => {
+      const transport = await stage.open();
+      await expect(publishOn(transport, stage.address(), 'p9', 'a')).rejects.toThrow(QueueNotFoundError);
+    },
+  );
+
+  promises('many first jobs of one at once are all kept, from several processes', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const other = await stage.open();
+    const texts = numbered(200);
+    const publishing = texts.map((text, n) =>
+      publishOn(n % 2 === 0 ? transport : other, address, 'p3', text),
+    );
+    await Promise.all(publishing);
+    expect([...textsOf(await drain(stage, address, texts.length, 'p3'))].sort()).toEqual(texts);
+  });
+
+  promises('a retry and a delayed job come home to the lane that they were sent to', async (stage) => {
+    const { transport, address } = await stage.queue();
+    const back = new RecordingConsumer();
+    transport.consume(address, 10, back, 'p6');
+    const retry = { ...retryAs('retried'), lane: 'p6' } as Settlement;
+    transport.consume(address, 10, new RecordingConsumer(settleAs(retry)), 'now');
+    await publishOn(transport, address, 'now', 'first');
+    await within(
+      'a delayed publish',
+      transport.publish({ ...job(address, 'due'), lane: 'p6', afterSeconds: 1 }),
+    );
+    await dispatchOn(transport, address, { kind: 'retry', afterSeconds: 1 }, 'p6', 'retried by a ledger');
+    await dispatchOn(transport, address, { kind: 'delay', seconds: 1 }, 'p6', 'due by a ledger');
+    await back.first(4);
+    expect([...back.texts].sort()).toEqual(['due', 'due by a ledger', 'retried', 'retried by a ledger']);
+  });
+
+  promises('a job that comes later makes the lane that it comes to', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await within(
+      'a delayed publish',
+      transport.publish({ ...job(address, 'due'), lane: 'p8', afterSeconds: 1 }),
+    );
+    const other = await stage.queue();
+    await dispatchOn(transport, other.address, { kind: 'retry', afterSeconds: 1 }, 'p2', 'retried');
+    expect(textsOf(await drain(stage, address, 1, 'p8'))).toEqual(['due']);
+    expect(textsOf(await drain(stage, other.address, 1, 'p2'))).toEqual(['retried']);
+    expect(await lanesOf(await stage.open(), address)).toEqual(['p8']);
+    expect(await lanesOf(await stage.open(), other.address)).toEqual(['p2']);
+  });
+
+  promises(
+    'what is handed back goes to the head of its lane, and what is buried to the buried',
+    async (stage) => {
+      const { transport, address } = await stage.queue();
+      for (const text of ['a', 'b', 'c']) await publishOn(transport, address, 'p5', text);
+      const consumer = new RecordingConsumer();
+      const subscription = transport.consume(address, 2, consumer, 'p5');
+      const [a, b] = await consumer.first(2);
+      await within('stop', subscription.stop());
+      a?.settle(HAND_BACK);
+      b?.settle(BURY);
+      await close(subscription);
+      expect(textsOf(await drain(stage, address, 2, 'p5'))).toEqual(['a', 'c']);
+      expect(await stage.buried(address)).toEqual([{ body: Buffer.from('b'), reasonType: 'TypeError' }]);
+    },
+  );
+
+  promises('depth and purge know all lanes', async (stage) => {
+    const { transport, address } = await stage.queue();
+    await publish(transport, address, 'a');
+    await publishOn(transport, address, 'p1', 'b');
+    await publishOn(transport, address, 'p9', 'c');
+    await publishOn(transport, address, 'now', 'd');
+    await dispatch(transport, address, { kind: 'express' }, 'e');
+    await eventuallyDepth(transport, address, { ready: 5, consumers: 0, buried: 0 });
+    const shown: string[] = [];
+    const purging = transport.purge(address, (bodies) => {
+      shown.push(...bodies.map(String));
+      return Promise.resolve();
+    });
+    expect(await within('purge', purging)).toBe(5);
+    expect(shown.sort()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    await eventuallyDepth(transport, address, { ready: 0, consumers: 0, buried: 0 });
   });
 }
 
@@ -1175,11 +1306,32 @@ async function dispatch(
   }
 }
 
-function hasExpressLane(transport: Transport, address: QueueAddress): Promise<boolean> {
-  return within('the question for an express lane', transport.hasExpressLane(address));
+async function dispatchOn(
+  { ledgers }: TransportOfBothPorts,
+  address: QueueAddress,
+  route: DispatchRoute,
+  lane: DispatchedJob['lane'],
+  text: string,
+): Promise<void> {
+  if (ledgers === undefined) throw new Error('The transport has no second port');
+  await within('a dispatch', ledgers.dispatch({ ...job(address, text), route, lane }));
 }
 
-function job({ partition, queue }: QueueAddress, text: string): OutgoingJob {
+function publishOn(
+  transport: Transport,
+  address: QueueAddress,
+  lane: OutgoingJob['lane'],
+  text: string,
+): Promise<void> {
+  return within('a publish', transport.publish({ ...job(address, text), lane }));
+}
+
+/** By name. */
+async function lanesOf(transport: Transport, address: QueueAddress): Promise<readonly QueueLane[]> {
+  return [...(await within('the question for lanes', transport.lanesOf(address)))].sort();
+}
+
+function job({ partition, queue }: QueueAddress, text: string): Omit<OutgoingJob, 'lane'> {
   return { partition, queue, id: text.replaceAll(' ', '-'), body: Buffer.from(text) };
 }
 

@@ -42,6 +42,7 @@ test('a queue that is deleted under load is served again, and what is enqueued a
     Work,
     sightings.of('worker'),
   ]);
+  await served(app, partition);
   const load = new Load(app.jobs, { partition, atOnce: 20, args: { ms: 1 } });
   await load.more(100);
 

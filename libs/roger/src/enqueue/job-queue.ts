@@ -270,7 +270,9 @@ export class JobQueue {
     if (problems.length > 0) return problems;
     const bytes = Buffer.byteLength(JSON.stringify(args));
     if (bytes > maxJobBytes) {
-      return [{ path: '', message: `they have ${bytes} bytes, and a job at most ${maxJobBytes} (maxJobBytes)` }];
+      return [
+        { path: '', message: `they have ${bytes} bytes, and a job at most ${maxJobBytes} (maxJobBytes)` },
+      ];
     }
     if (argsClass === undefined) return [];
     const checked = await checkArgs(argsClass, args);
@@ -600,7 +602,11 @@ function problemsOfCall(options: EnqueueOptions): Problem[] {
     if (maxRetries === undefined) return [];
   }
   const problems: Problem[] = [];
-  const check = <T>(path: string, value: T | undefined, problemOf: (value: T) => string | undefined): void => {
+  const check = <T>(
+    path: string,
+    value: T | undefined,
+    problemOf: (value: T) => string | undefined,
+  ): void => {
     const message = value === undefined ? undefined : problemOf(value);
     if (message !== undefined) problems.push({ path, message });
   };

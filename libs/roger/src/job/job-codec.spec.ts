@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { MalformedJobError } from './errors';
 import type { Job } from './job';
-import { decodeJob, encodeJob, WIRE_VERSION } from './job-codec';
+import { WIRE_VERSION, decodeJob, encodeAgain, encodeJob, encodeNewJob } from './job-codec';
 import { MAX_DEPTH, problemsOfJson } from './json-args';
 
 const MAX_BYTES = 256 * 1024;
@@ -62,6 +62,15 @@ describe('what survives the way over the wire', () => {
   test('how often it was handed on comes out too, and is absent where it never was', () => {
     expect(decodeJob(encodeJob({ ...JOB, handedOn: 3 }), MAX_BYTES).handedOn).toBe(3);
     expect(encodeJob(JOB).toString()).not.toContain('handedOn');
+  });
+
+  test('what a call has said of the job survives, but what ran now comes again by its priority', () => {
+    const said = { priority: 9, maxExecutionTimeSeconds: 0.5, maxRetries: 0 };
+    const body = encodeNewJob({ ...JOB, ...said, runNow: true });
+    expect(decodeJob(body, MAX_BYTES)).toMatchObject({ ...said, runNow: true });
+    const again = decodeJob(encodeAgain(decodeJob(body, MAX_BYTES), { attempt: 2 }), MAX_BYTES);
+    expect(again).toMatchObject({ ...said, attempt: 2 });
+    expect(again).not.toHaveProperty('runNow');
   });
 
   test('any JSON args survive, byte for byte', () => {
@@ -184,6 +193,15 @@ describe('what is no job', () => {
       'ledger is not a token of a ledger',
     ],
     ['handedOn -1', wire({ handedOn: -1 }), 'handedOn is not a count'],
+    ['priority 10', wire({ priority: 10 }), 'priority: 10 is no priority'],
+    ['priority "9"', wire({ priority: '9' }), 'priority: "9" is no priority'],
+    ['runNow false', wire({ runNow: false }), 'runNow is not true'],
+    ['maxRetries -1', wire({ maxRetries: -1 }), 'maxRetries must be a whole number'],
+    [
+      'maxExecutionTimeSeconds 0',
+      wire({ maxExecutionTimeSeconds: 0 }),
+      'maxExecutionTimeSeconds must be a number of seconds',
+    ],
     ['handedOn null', wire({ handedOn: null }), 'handedOn is not a count'],
     [
       '__proto__ in the args',

@@ -130,10 +130,7 @@ function problemOfEnvelope(value: unknown): string | undefined {
   return undefined;
 }
 
-function problemOfOrder({
-  priority,
-  runNow,
-}: Partial<Record<keyof Envelope, unknown>>): string | undefined {
+function problemOfOrder({ priority, runNow }: Partial<Record<keyof Envelope, unknown>>): string | undefined {
   const problem = priority === undefined ? undefined : problemOfPriority(priority);
   if (problem !== undefined) return `priority: ${problem}`;
   return runNow === undefined || runNow === true ? undefined : 'runNow is not true';

@@ -10,7 +10,7 @@ export type QueueLane = 'normal' | 'express' | 'now' | PriorityLane;
 
 export type PriorityLane = `p${1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9}`;
 
-export const MAX_PRIORITY = 9;
+const MAX_PRIORITY = 9;
 
 /** All but the normal one, in the order in which workers are offered to them; the normal one comes last. */
 export const EXTRA_LANES: readonly Exclude<QueueLane, 'normal'>[] = [

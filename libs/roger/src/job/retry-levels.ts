@@ -31,9 +31,7 @@ const MAX_RETRIES = 10_000;
 
 /** The problem with a `maxRetries`, or undefined when it is one. */
 export function problemOfMaxRetries(maxRetries: unknown): string | undefined {
-  return Number.isInteger(maxRetries) &&
-    (maxRetries as number) >= 0 &&
-    (maxRetries as number) <= MAX_RETRIES
+  return Number.isInteger(maxRetries) && (maxRetries as number) >= 0 && (maxRetries as number) <= MAX_RETRIES
     ? undefined
     : `must be a whole number from 0 (one attempt only) to ${MAX_RETRIES}, not ${describe(maxRetries)}`;
 }

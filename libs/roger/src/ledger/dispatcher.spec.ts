@@ -36,7 +36,6 @@ describe('a dispatcher', () => {
       stateId: () => 'state-1',
       onDispatched: (dispatch) => events.push(`dispatched ${dispatch}`),
       onDoubtful: (dispatch) => events.push(`doubtful ${dispatch}`),
-      onExpress: (partition, queue) => events.push(`express ${partition}/${queue}`),
     });
   });
 
@@ -121,13 +120,30 @@ describe('a dispatcher', () => {
     expect(warnings).toHaveLength(3);
   });
 
-  it("announces a queue's express lane once, before the first job goes there", async () => {
-    const express: DispatchRoute = { kind: 'express' };
-    dispatcher.dispatch(jobOf(1, express));
-    expect(events).toEqual(['express p/q']);
-    dispatcher.dispatch(jobOf(2, express));
+  it.each<[string, DispatchRoute, string, string | undefined]>([
+    ['with a priority goes by its lane', NORMAL, '{"priority":7}', 'p7'],
+    ['with a priority whose turn has come goes by its lane', { kind: 'express' }, '{"priority":1}', 'p1'],
+    ['with a priority comes home to its lane', { kind: 'retry', afterSeconds: 1 }, '{"priority":9}', 'p9'],
+    ['with a priority is due on its lane', { kind: 'delay', seconds: 9 }, '{"priority":2}', 'p2'],
+    ['to be run now goes before all', { kind: 'express' }, '{"priority":3,"runNow":true}', 'now'],
+    [
+      'to be run now is retried by its priority',
+      { kind: 'retry', afterSeconds: 1 },
+      '{"runNow":true}',
+      undefined,
+    ],
+    ['that only speaks of priority has none', NORMAL, '{"args":{"priority":9,"runNow":true}}', undefined],
+    ['of a forged priority goes as ever, for a worker to bury it', NORMAL, '{"priority":"99"}', undefined],
+    [
+      'that is buried has no lane',
+      { kind: 'bury', reason: { type: 'E', message: 'm' } },
+      '{"priority":7}',
+      undefined,
+    ],
+  ])('a job %s', async (_what, route, body, lane) => {
+    dispatcher.dispatch(jobOf(1, route, body));
     await settle();
-    expect(events).toEqual(['express p/q', 'dispatched 1', 'dispatched 2']);
+    expect(sent.map((job) => job.lane)).toEqual([lane]);
   });
 
   it('says and tries nothing any more when it was stopped', async () => {

@@ -86,7 +86,6 @@ export class Dispatcher {
     }, againMs);
     this.timers.add(timer);
   }
-
 }
 
 /** The lane of the job's own; none, where it has no priority. Most jobs are spared the reading. */

@@ -7,7 +7,14 @@ import { DefinitionGates } from '../job/definition-gates';
 import { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
-import type { Delivery, DeliveryConsumer, Settlement, Subscription, Transport } from '../transport';
+import type {
+  Delivery,
+  DeliveryConsumer,
+  QueueLane,
+  Settlement,
+  Subscription,
+  Transport,
+} from '../transport';
 import { CallbackChain } from '../worker/callbacks';
 import type { WorkerParts } from '../worker/worker';
 import { Worker } from '../worker/worker';
@@ -47,6 +54,14 @@ class FakeTransport {
         return Promise.resolve();
       },
     };
+  }
+
+  followLanes(): void {
+    // There are none.
+  }
+
+  lanesOf(): Promise<ReadonlySet<QueueLane>> {
+    return Promise.resolve(new Set());
   }
 
   /** Delivers jobs until so many are unsettled, or as many as the prefetch allows. */
@@ -101,7 +116,6 @@ const LEDGERS: LedgersOfLanes = {
     listener.onCurrentChange();
   },
   leave: () => undefined,
-  isUsed: () => Promise.resolve(false),
   trouble: undefined,
   boardOf: () => NOTHING_SAID,
 };
@@ -134,7 +148,16 @@ class Node {
   most = 0;
   readonly partitions: PartitionService;
 
-  constructor(maxWorkers: number) {
+  static async started(maxWorkers: number): Promise<Node> {
+    const node = new Node(maxWorkers);
+    // What lanes its queue has is asked for first.
+    await turns();
+    // How it began is not what these tests are about.
+    node.transport.asked.length = 0;
+    return node;
+  }
+
+  private constructor(maxWorkers: number) {
     const log: RogerLog = {
       log: () => undefined,
       warn: (message) => void this.warnings.push(message),
@@ -181,8 +204,6 @@ class Node {
       shutdownTimeoutMs: 5_000,
     });
     this.partitions.startAll();
-    // How it began is not what these tests are about.
-    this.transport.asked.length = 0;
   }
 
   get status() {
@@ -224,7 +245,7 @@ async function turns(): Promise<void> {
 
 /** A node whose quick jobs have made it hold 125 at hand. */
 async function nodeWithStock(maxWorkers: number): Promise<Node> {
-  const node = new Node(maxWorkers);
+  const node = await Node.started(maxWorkers);
   await node.seeJobs(32, 0);
   expect(node.transport.asked).toEqual([`prefetch ${maxWorkers + 125}`]);
   return node;
@@ -262,7 +283,7 @@ describe('how many jobs run at once', () => {
   });
 
   test('one that fails makes room as one that ends well does', async () => {
-    const node = new Node(1);
+    const node = await Node.started(1);
     const id = node.transport.deliver();
     await turns();
     node.running.get(id)?.fail(new Error('x'));
@@ -336,7 +357,7 @@ describe('a drain', () => {
   });
 
   test('begins no job that comes late, and gives it back', async () => {
-    const node = new Node(2);
+    const node = await Node.started(2);
     const drained = node.partitions.drainAll(1_000);
     const late = node.transport.deliver();
     await drained;
@@ -345,13 +366,13 @@ describe('a drain', () => {
   });
 
   test('of an idle node is over at once', async () => {
-    const node = new Node(2);
+    const node = await Node.started(2);
     await node.partitions.drainAll(60_000);
     expect(node.transport.asked).toEqual(['stop', 'close']);
   });
 
   test('may be told again, with less time: then it is over for both, whether the jobs heed their signal or not', async () => {
-    const node = new Node(2);
+    const node = await Node.started(2);
     const [heeds, ignores] = [node.transport.deliver(), node.transport.deliver()];
     await turns();
     const run = node.running.get(heeds);
@@ -368,7 +389,7 @@ describe('a drain', () => {
   });
 
   test('aborts those that take too long with ShutdownError; who heeds it is given back, its attempt not counted', async () => {
-    const node = new Node(2);
+    const node = await Node.started(2);
     const id = node.transport.deliver();
     await turns();
     const run = node.running.get(id);
@@ -384,7 +405,7 @@ describe('a drain', () => {
   });
 
   test('counts a job that ends well although it was told to stop', async () => {
-    const node = new Node(2);
+    const node = await Node.started(2);
     const id = node.transport.deliver();
     await turns();
     const drained = node.partitions.drainAll(5_000);
@@ -395,7 +416,7 @@ describe('a drain', () => {
   });
 
   test('waits for nobody for ever; what such a job says in the end is refused', async () => {
-    const node = new Node(2);
+    const node = await Node.started(2);
     const id = node.transport.deliver();
     await turns();
     const run = node.running.get(id);
@@ -413,7 +434,7 @@ describe('a drain', () => {
 
 describe('a lost delivery', () => {
   test('aborts its run with DeliveryLostError, and its late result is refused', async () => {
-    const node = new Node(1);
+    const node = await Node.started(1);
     const id = node.transport.deliver();
     await turns();
     const run = node.running.get(id);
@@ -429,7 +450,7 @@ describe('a lost delivery', () => {
   });
 
   test('is known to a handler that asks for its signal only afterwards', async () => {
-    const node = new Node(1);
+    const node = await Node.started(1);
     const id = node.transport.deliver();
     await turns();
     node.transport.lose('cut');
@@ -437,7 +458,7 @@ describe('a lost delivery', () => {
   });
 
   test('counts no failure, whatever its run throws', async () => {
-    const node = new Node(1);
+    const node = await Node.started(1);
     const id = node.transport.deliver();
     await turns();
     node.transport.lose('cut');
@@ -460,7 +481,7 @@ describe('a lost delivery', () => {
   });
 
   test('keeps its place among the running ones until its handler ends: no more than maxWorkers', async () => {
-    const node = new Node(1);
+    const node = await Node.started(1);
     node.transport.deliver();
     await turns();
     node.transport.lose('cut');
@@ -472,8 +493,8 @@ describe('a lost delivery', () => {
   });
 });
 
-test('why no jobs come is told until they come again', () => {
-  const node = new Node(1);
+test('why no jobs come is told until they come again', async () => {
+  const node = await Node.started(1);
   const reason = new Error('no connection');
   node.transport.wait(reason);
   expect(node.partitions.isRunning('acme')).toBe(false);

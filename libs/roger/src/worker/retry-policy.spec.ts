@@ -208,3 +208,30 @@ test('an unknown job is offered to others for about five minutes, often at first
 test('a job that says it was handed on more often than anyone does is not handed on again', () => {
   expect(afterUnknown(Number.MAX_SAFE_INTEGER)).toBeUndefined();
 });
+
+describe('a job with a bound of its own', () => {
+  const after = (said: Said, attempt: number, maxRetries: number, error: Error = ERROR): unknown =>
+    afterFailure(
+      { retryable: true, retryLevels: undefined, ...said },
+      { attempt, maxRetries },
+      error,
+      new Case().defaults,
+    );
+
+  test('is tried again so often, at whatever level, and then buried', () => {
+    fc.assert(
+      fc.property(fc.nat(20), fc.integer({ min: 1, max: 30 }), (maxRetries, attempt) => {
+        const expected = attempt <= maxRetries ? retry(LEVELS[attempt - 1] ?? 60) : BURY;
+        expect(after({}, attempt, maxRetries)).toEqual(expected);
+      }),
+    );
+  });
+
+  test('is bound whatever its handler or its function says, and ends where it is not retryable', () => {
+    expect(after({}, 1, 0, new RetryJob({ delayMs: 1_000 }))).toEqual(BURY);
+    expect(after({ retryRule: () => ({ delayMs: 1_000 }) }, 2, 1)).toEqual(BURY);
+    expect(after({ retryRule: () => ({ delayMs: 1_000 }) }, 1, 1)).toEqual(retry(1));
+    expect(after({ retryable: false }, 1, 5)).toEqual(END);
+    expect(after({}, 1, 5, new BuryJob('enough'))).toEqual(BURY);
+  });
+});

@@ -44,7 +44,8 @@ function nextOf(
     return error.delayMs === undefined ? nextLevel(definition, job, defaults) : after(error.delayMs);
   }
   const { retryable, retryRule } = definition;
-  const answer = retryRule === undefined ? retryable : ask(retryRule, error, job.attempt, defaults.onRuleFailure);
+  const answer =
+    retryRule === undefined ? retryable : ask(retryRule, error, job.attempt, defaults.onRuleFailure);
   if (typeof answer === 'object') return after(answer.delayMs);
   return answer ? nextLevel(definition, job, defaults) : END;
 }

@@ -79,7 +79,8 @@ export class MemoryBroker {
   declare({ partition, queue }: QueueAddress): MemoryQueue {
     const queues = this.partitions.get(partition) ?? new Map<string, MemoryQueue>();
     this.partitions.set(partition, queues);
-    const declared = queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.later, this.onLane);
+    const declared =
+      queues.get(queue) ?? new MemoryQueue({ partition, queue }, this.limits, this.later, this.onLane);
     queues.set(queue, declared);
     return declared;
   }

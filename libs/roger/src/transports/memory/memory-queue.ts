@@ -4,7 +4,14 @@ import type { RogerLog } from '../../job/log';
 import { rankOf } from '../../job/lanes';
 import type { QueueAddress } from '../../job/names';
 import type { DispatchedJob } from '../../ledger-transport';
-import type { BuriedVisitor, OutgoingJob, QueueDepth, QueueLane, QueueLook, Settlement } from '../../transport';
+import type {
+  BuriedVisitor,
+  OutgoingJob,
+  QueueDepth,
+  QueueLane,
+  QueueLook,
+  Settlement,
+} from '../../transport';
 import { Graves } from './graves';
 import { MemoryLane } from './memory-lane';
 import type { LaterJobs } from './later-jobs';

@@ -70,11 +70,7 @@ export function buriedMessage(
   };
 }
 
-function messageOf(
-  { id, partition, body }: SentJob,
-  exchange: string,
-  routingKey: string,
-): BrokerMessage {
+function messageOf({ id, partition, body }: SentJob, exchange: string, routingKey: string): BrokerMessage {
   return { exchange, routingKey, messageId: id, appId: partition, contentType: CONTENT_TYPE, body };
 }
 

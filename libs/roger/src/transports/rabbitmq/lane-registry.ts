@@ -13,7 +13,7 @@ import type { Topology } from './topology';
 /** In memory at once; each is small. */
 const PREFETCH = 500;
 /** After so long without a record, all that were there have come. */
-const QUIET_MS = 50;
+const QUIET_MS = 25;
 /** Who wants to know goes on without after so long. */
 const PATIENCE_MS = 3_000;
 /** How often the stream is asked for its last record again: a consumer that the broker has forgotten gets none. */
@@ -31,7 +31,10 @@ export type LaneFollower = (address: QueueAddress, lane: QueueLane) => void;
 export class LaneRegistry {
   private readonly channel: StandingChannel<Channel>;
   /** By the name of the queue. */
-  private readonly lanes = new Map<string, { readonly address: QueueAddress; readonly its: Set<QueueLane> }>();
+  private readonly lanes = new Map<
+    string,
+    { readonly address: QueueAddress; readonly its: Set<QueueLane> }
+  >();
   private readonly watch: NodeJS.Timeout;
   private follower: LaneFollower | undefined;
   private lastOffset: number | undefined;
@@ -50,7 +53,7 @@ export class LaneRegistry {
         purpose: 'Lanes of queues',
         create: (model) => model.createChannel(),
         // One that was deleted is written anew by whoever knows.
-        prepare: (model) => topology.ensureLaneRecords(model, () => this.all()),
+        prepare: (model) => topology.ensureLaneRecords(model, () => this.whenMissing()),
         begin: (channel) => this.begin(channel),
         onLost: () => {
           this.isRead = false;
@@ -132,9 +135,19 @@ export class LaneRegistry {
   private waitForQuiet(): void {
     clearTimeout(this.quietTimer);
     this.quietTimer = setTimeout(() => {
-      this.isRead = true;
-      for (const resolve of this.onRead.splice(0)) resolve();
+      this.becomeRead();
     }, QUIET_MS);
+  }
+
+  /** Where there is no stream, there are no lanes but those that are known here. */
+  private whenMissing(): ReturnType<LaneRegistry['all']> {
+    this.becomeRead();
+    return this.all();
+  }
+
+  private becomeRead(): void {
+    this.isRead = true;
+    for (const resolve of this.onRead.splice(0)) resolve();
   }
 
   /** Where there are records the last one comes again, or the consumer is one that nobody remembers. */

@@ -167,14 +167,15 @@ export class Topology {
    * Makes sure of the stream that tells which lanes there are. A new one is told of those that are known here.
    * @throws TopologyMismatchError, BrokerRefusedError
    */
-  ensureLaneRecords(connection: ChannelModel, known: () => Iterable<LaneOfQueue>): Promise<void> {
+  ensureLaneRecords(connection: ChannelModel, whenMissing: () => Iterable<LaneOfQueue>): Promise<void> {
     return this.once(connection, 'declare lanes', async () => {
       try {
         await withChannel(connection, (channel) => channel.checkQueue(this.names.lanes));
       } catch (error) {
         if (replyCode(error) !== NOT_FOUND) throw error;
+        const lanes = [...whenMissing()];
         await this.declareLaneRecords(connection);
-        await this.recordLanes(connection, [...known()]);
+        await this.recordLanes(connection, lanes);
       }
     });
   }
