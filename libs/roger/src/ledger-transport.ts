@@ -115,8 +115,8 @@ export interface LedgerMembership {
 export type DispatchRoute =
   /** To the end of its queue. */
   | { readonly kind: 'normal' }
-  /** To the queue's express lane: before all that waits in the queue. */
-  | { readonly kind: 'express' }
+  /** Before all that waits in the queue with its priority; with `isNow`, before everything. */
+  | { readonly kind: 'express'; readonly isNow?: true }
   /** To its queue after some seconds. */
   | { readonly kind: 'retry'; readonly afterSeconds: number }
   /** The same for a job that is not due yet; see `afterSeconds` of an OutgoingJob. */

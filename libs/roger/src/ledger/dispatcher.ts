@@ -89,7 +89,9 @@ export class Dispatcher {
 }
 
 /** The lane of the job's own; none, where it has no priority. Most jobs are spared the reading. */
-function laneIn(body: string, { kind }: DispatchRoute): Pick<DispatchedJob, 'lane'> {
+function laneIn(body: string, route: DispatchRoute): Pick<DispatchedJob, 'lane'> {
+  const { kind } = route;
+  if (kind === 'express' && route.isNow === true) return { lane: 'now' };
   if (kind === 'bury' || !(body.includes('"priority":') || body.includes('"runNow":'))) return {};
   let job: Pick<Job, 'priority' | 'runNow'>;
   try {

@@ -4,6 +4,7 @@ import type { Job } from '../job/job';
 import { encodeJob } from '../job/job-codec';
 import type { JobEnd, JobRecorder, RunRecord } from '../job/job-recorder';
 import type { JobContext } from '../job/job-definition';
+import { DefinitionGates } from '../job/definition-gates';
 import { JobRegistry } from '../job/job-registry';
 import type { RogerLog } from '../job/log';
 import { DiscardJob, RetryJob, SnoozeJob } from '../job/verdicts';
@@ -83,7 +84,7 @@ class Bench implements JobRecorder {
         }),
       settle: () => Promise.resolve(this.accepted === true),
       met: () => undefined,
-      boardOf: () => ({ cancelReason: () => this.cancelReason }),
+      boardOf: () => ({ cancelReason: () => this.cancelReason, movedNote: () => undefined }),
     } as unknown as WorkerParts['ledgers'];
     const worker = new Worker({
       registry,
@@ -99,6 +100,7 @@ class Bench implements JobRecorder {
       progress: { told: () => undefined },
       replies: { reply: () => undefined },
       recorders: this.recorders,
+      gates: new DefinitionGates(),
     });
     const run = new Run({ partition: 'acme', queue: 'default' }, 0);
     if (abortReason !== undefined) run.abort(abortReason);

@@ -47,7 +47,7 @@ export interface HoldsHost {
 
 const OK: Reply = Object.freeze({});
 /** Who is told to run now comes before all that wait in the queue. */
-const NOW: DispatchRoute = { kind: 'express' };
+const NOW: DispatchRoute = { kind: 'express', isNow: true };
 const NORMAL: DispatchRoute = { kind: 'normal' };
 
 export class Holds {
