@@ -7,12 +7,15 @@ import type { Counted } from '../writer/hourly-counts';
 /** Values that become JSON. */
 type Value = string | number | null;
 
-/** A column: its type, and how it is read from what is written. */
-type Column<Row> = readonly [name: string, type: 'text' | 'bigint' | 'integer', read: (row: Row) => Value];
+type Column = readonly [name: string, type: 'text' | 'bigint' | 'integer'];
 
 interface Table<Row> {
   readonly name: string;
-  readonly columns: readonly Column<Row>[];
+  readonly columns: readonly Column[];
+  /** The values of a row, in the order of the columns. */
+  readonly values: (row: Row) => Value[];
+  /** The same by the letters of the alphabet, without those that are null. Both are written out: it is done with every run. */
+  readonly record: (row: Row) => object;
   /** The first so many columns are its key. */
   readonly keys: number;
   /** What becomes of a row that is there. */
@@ -22,66 +25,186 @@ interface Table<Row> {
 const ORDER = ['queued_at', 'seq_phase', 'seq_at', 'seq_run'];
 const tuple = (of: string): string => `(${ORDER.map((column) => `${of}.${column}`).join(', ')})`;
 
-const JOB_COLUMNS: readonly Column<JobRow>[] = [
-  ['partition', 'text', ({ facts }) => facts.partition],
-  ['job_id', 'text', ({ facts }) => facts.job_id],
-  ['queued_at', 'bigint', ({ facts }) => facts.queued_at],
-  ['name', 'text', ({ facts }) => facts.name],
-  ['queue', 'text', ({ facts }) => facts.queue],
-  ['priority', 'integer', ({ facts }) => facts.priority],
-  ['queue_key', 'text', ({ facts }) => facts.queue_key],
-  ['execution_key', 'text', ({ facts }) => facts.execution_key],
-  ['args', 'text', ({ facts }) => facts.args],
-  ['args_hash', 'text', ({ facts }) => facts.args_hash],
-  ['state', 'text', ({ state }) => state],
-  ['attempt', 'integer', ({ attempt }) => attempt],
-  ['due_at', 'bigint', (row) => row.due_at],
-  ['run_id', 'text', (row) => row.run_id],
-  ['node', 'text', ({ node }) => node],
-  ['started_at', 'bigint', (row) => row.started_at],
-  ['ended_at', 'bigint', (row) => row.ended_at],
-  ['reason_type', 'text', (row) => row.reason_type],
-  ['reason_message', 'text', (row) => row.reason_message],
-  ['seq_phase', 'bigint', (row) => row.seq_phase],
-  ['seq_at', 'bigint', (row) => row.seq_at],
-  ['seq_run', 'text', (row) => row.seq_run],
+const JOB_COLUMNS: readonly Column[] = [
+  ['partition', 'text'],
+  ['job_id', 'text'],
+  ['queued_at', 'bigint'],
+  ['name', 'text'],
+  ['queue', 'text'],
+  ['priority', 'integer'],
+  ['queue_key', 'text'],
+  ['execution_key', 'text'],
+  ['args', 'text'],
+  ['args_hash', 'text'],
+  ['state', 'text'],
+  ['attempt', 'integer'],
+  ['due_at', 'bigint'],
+  ['run_id', 'text'],
+  ['node', 'text'],
+  ['started_at', 'bigint'],
+  ['ended_at', 'bigint'],
+  ['reason_type', 'text'],
+  ['reason_message', 'text'],
+  ['seq_phase', 'bigint'],
+  ['seq_at', 'bigint'],
+  ['seq_run', 'text'],
 ];
 
-const RUN_COLUMNS: readonly Column<RunRow>[] = [
-  ['id', 'text', ({ id }) => id],
-  ['partition', 'text', ({ facts }) => facts.partition],
-  ['job_id', 'text', ({ facts }) => facts.job_id],
-  ['queued_at', 'bigint', ({ facts }) => facts.queued_at],
-  ['name', 'text', ({ facts }) => facts.name],
-  ['queue', 'text', ({ facts }) => facts.queue],
-  ['attempt', 'integer', ({ attempt }) => attempt],
-  ['node', 'text', ({ node }) => node],
-  ['pid', 'integer', ({ pid }) => pid],
-  ['isolation', 'text', ({ isolation }) => isolation],
-  ['fence', 'bigint', ({ fence }) => fence],
-  ['started_at', 'bigint', (row) => row.started_at],
-  ['time_limit_at', 'bigint', (row) => row.time_limit_at],
-  ['ended_at', 'bigint', (row) => row.ended_at],
-  ['result', 'text', ({ result }) => result],
-  ['after', 'text', ({ after }) => after],
-  ['reason_type', 'text', (row) => row.reason_type],
-  ['reason_message', 'text', (row) => row.reason_message],
-  ['reason_stack', 'text', (row) => row.reason_stack],
-  ['value', 'text', ({ value }) => value],
-  ['seq', 'integer', ({ seq }) => seq],
+function jobValues(row: JobRow): Value[] {
+  const { facts } = row;
+  return [
+    facts.partition,
+    facts.job_id,
+    facts.queued_at,
+    facts.name,
+    facts.queue,
+    facts.priority,
+    facts.queue_key,
+    facts.execution_key,
+    facts.args,
+    facts.args_hash,
+    row.state,
+    row.attempt,
+    row.due_at,
+    row.run_id,
+    row.node,
+    row.started_at,
+    row.ended_at,
+    row.reason_type,
+    row.reason_message,
+    row.seq_phase,
+    row.seq_at,
+    row.seq_run,
+  ];
+}
+
+function jobRecord(row: JobRow): object {
+  const { facts } = row;
+  return {
+    a: facts.partition,
+    b: facts.job_id,
+    c: facts.queued_at,
+    d: facts.name,
+    e: facts.queue,
+    f: facts.priority,
+    g: facts.queue_key ?? undefined,
+    h: facts.execution_key ?? undefined,
+    i: facts.args ?? undefined,
+    j: facts.args_hash ?? undefined,
+    k: row.state,
+    l: row.attempt,
+    m: row.due_at ?? undefined,
+    n: row.run_id ?? undefined,
+    o: row.node ?? undefined,
+    p: row.started_at ?? undefined,
+    q: row.ended_at ?? undefined,
+    r: row.reason_type ?? undefined,
+    s: row.reason_message ?? undefined,
+    t: row.seq_phase,
+    u: row.seq_at,
+    v: row.seq_run,
+  };
+}
+
+const RUN_COLUMNS: readonly Column[] = [
+  ['id', 'text'],
+  ['partition', 'text'],
+  ['job_id', 'text'],
+  ['queued_at', 'bigint'],
+  ['name', 'text'],
+  ['queue', 'text'],
+  ['attempt', 'integer'],
+  ['node', 'text'],
+  ['pid', 'integer'],
+  ['isolation', 'text'],
+  ['fence', 'bigint'],
+  ['started_at', 'bigint'],
+  ['time_limit_at', 'bigint'],
+  ['ended_at', 'bigint'],
+  ['result', 'text'],
+  ['after', 'text'],
+  ['reason_type', 'text'],
+  ['reason_message', 'text'],
+  ['reason_stack', 'text'],
+  ['value', 'text'],
+  ['seq', 'integer'],
 ];
 
-const COUNT_COLUMNS: readonly Column<Counted>[] = [
-  ['hour', 'integer', ({ hour }) => hour],
-  ['name', 'text', ({ name }) => name],
-  ['measure', 'text', ({ measure }) => measure],
-  ['bucket', 'integer', ({ bucket }) => bucket],
-  ['count', 'bigint', ({ count }) => count],
+function runValues(row: RunRow): Value[] {
+  const { facts } = row;
+  return [
+    row.id,
+    facts.partition,
+    facts.job_id,
+    facts.queued_at,
+    facts.name,
+    facts.queue,
+    row.attempt,
+    row.node,
+    row.pid,
+    row.isolation,
+    row.fence,
+    row.started_at,
+    row.time_limit_at,
+    row.ended_at,
+    row.result,
+    row.after,
+    row.reason_type,
+    row.reason_message,
+    row.reason_stack,
+    row.value,
+    row.seq,
+  ];
+}
+
+function runRecord(row: RunRow): object {
+  const { facts } = row;
+  return {
+    a: row.id,
+    b: facts.partition,
+    c: facts.job_id,
+    d: facts.queued_at,
+    e: facts.name,
+    f: facts.queue,
+    g: row.attempt,
+    h: row.node,
+    i: row.pid,
+    j: row.isolation,
+    k: row.fence ?? undefined,
+    l: row.started_at,
+    m: row.time_limit_at ?? undefined,
+    n: row.ended_at ?? undefined,
+    o: row.result ?? undefined,
+    p: row.after ?? undefined,
+    q: row.reason_type ?? undefined,
+    r: row.reason_message ?? undefined,
+    s: row.reason_stack ?? undefined,
+    t: row.value ?? undefined,
+    u: row.seq,
+  };
+}
+
+const COUNT_COLUMNS: readonly Column[] = [
+  ['hour', 'integer'],
+  ['name', 'text'],
+  ['measure', 'text'],
+  ['bucket', 'integer'],
+  ['count', 'bigint'],
 ];
+
+function countValues(row: Counted): Value[] {
+  return [row.hour, row.name, row.measure, row.bucket, row.count];
+}
+
+function countRecord(row: Counted): object {
+  return { a: row.hour, b: row.name, c: row.measure, d: row.bucket, e: row.count };
+}
 
 export const JOBS: Table<JobRow> = {
   name: 'roger_jobs',
   columns: JOB_COLUMNS,
+  values: jobValues,
+  record: jobRecord,
   keys: 2,
   change: `${replaceAll(JOB_COLUMNS, 2)} where ${tuple('excluded')} > ${tuple('roger_jobs')}`,
 };
@@ -89,6 +212,8 @@ export const JOBS: Table<JobRow> = {
 export const RUNS: Table<RunRow> = {
   name: 'roger_runs',
   columns: RUN_COLUMNS,
+  values: runValues,
+  record: runRecord,
   keys: 1,
   change: `${replaceAll(RUN_COLUMNS, 1)} where excluded.seq > roger_runs.seq`,
 };
@@ -96,6 +221,8 @@ export const RUNS: Table<RunRow> = {
 export const COUNTS: Table<Counted> = {
   name: 'roger_counts',
   columns: COUNT_COLUMNS,
+  values: countValues,
+  record: countRecord,
   keys: 4,
   change: 'count = roger_counts.count + excluded.count',
 };
@@ -106,8 +233,8 @@ export function sqliteUpsert<Row>({ name, columns, keys, change }: Table<Row>): 
 }
 
 /** The rows for it: JSON of their values. */
-export function sqliteRows<Row>({ columns }: Table<Row>, rows: readonly Row[]): string {
-  return JSON.stringify(rows.map((row) => columns.map(([, , read]) => read(row))));
+export function sqliteRows<Row>({ values }: Table<Row>, rows: readonly Row[]): string {
+  return JSON.stringify(rows.map(values));
 }
 
 /** For all rows, which are its one parameter. */
@@ -125,39 +252,26 @@ export function postgresUpsert<Row>({ name, columns, keys, change }: Table<Row>)
 }
 
 /** The rows for it: JSON of what is not null, by short names. */
-export function postgresRows<Row>({ columns }: Table<Row>, rows: readonly Row[]): string {
-  return JSON.stringify(
-    rows.map((row) => {
-      const record: Record<string, Value> = {};
-      for (const [index, [, , read]] of columns.entries()) {
-        const value = read(row);
-        if (value !== null) record[short(index)] = value;
-      }
-      return record;
-    }),
-  );
+export function postgresRows<Row>({ record }: Table<Row>, rows: readonly Row[]): string {
+  return JSON.stringify(rows.map(record));
 }
-
-const SHORT = Array.from({ length: Math.max(JOB_COLUMNS.length, RUN_COLUMNS.length) }, (_, index) =>
-  index < 26 ? String.fromCharCode(97 + index) : `z${index}`,
-);
 
 function short(index: number): string {
-  return SHORT[index] ?? '';
+  return String.fromCharCode(97 + index);
 }
 
-function replaceAll<Row>(columns: readonly Column<Row>[], keys: number): string {
+function replaceAll(columns: readonly Column[], keys: number): string {
   return columns
     .slice(keys)
     .map(([column]) => `"${column}" = excluded."${column}"`)
     .join(', ');
 }
 
-function insertInto<Row>(name: string, columns: readonly Column<Row>[]): string {
+function insertInto(name: string, columns: readonly Column[]): string {
   return `insert into ${name} (${columns.map(([column]) => `"${column}"`).join(', ')})`;
 }
 
-function onConflict<Row>(columns: readonly Column<Row>[], keys: number, change: string): string {
+function onConflict(columns: readonly Column[], keys: number, change: string): string {
   const key = columns.slice(0, keys).map(([column]) => `"${column}"`);
   return `on conflict (${key.join(', ')}) do update set ${change}`;
 }
