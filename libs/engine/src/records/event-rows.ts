@@ -135,6 +135,7 @@ export function resultOf({ outcome, reason }: Pick<JobEnd, 'outcome' | 'reason'>
     case 'buried':
       return failureOf(reason?.type);
     case 'handedOn':
+    case 'held':
       return 'handedBack';
     default:
       return outcome;

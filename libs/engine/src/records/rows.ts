@@ -8,6 +8,8 @@ export type JobState =
   | 'running'
   /** Failed, snoozed or unknown where it came: it comes again at `dueAt`. */
   | 'waiting'
+  /** Held by its ledger until it is released, or its definition is switched on. */
+  | 'held'
   | 'done'
   /** Its only attempt failed. */
   | 'failed'
