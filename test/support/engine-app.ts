@@ -2,7 +2,14 @@
 import type { ModuleMetadata } from '@nestjs/common';
 import type { RogerModuleOptions } from 'nestjs-roger';
 import type { RogerEngineOptions } from 'nestjs-roger-engine';
-import { JobCatalog, JobRecords, JobStatistics, RogerEngineModule, RunHistory } from 'nestjs-roger-engine';
+import {
+  JobCatalog,
+  JobEngine,
+  JobRecords,
+  JobStatistics,
+  RogerEngineModule,
+  RunHistory,
+} from 'nestjs-roger-engine';
 import type { TestApp } from './app';
 import { served, startApp } from './app';
 import { sharedBrokerUri, uniquePartition } from './broker';
@@ -13,6 +20,7 @@ export interface EngineApp extends TestApp {
   readonly records: JobRecords;
   readonly statistics: JobStatistics;
   readonly catalog: JobCatalog;
+  readonly engine: JobEngine;
 }
 
 export type TransportKind = 'RabbitMQ' | 'memory';
@@ -42,5 +50,6 @@ export async function startEngine(
     records: app.app.get(JobRecords),
     statistics: app.app.get(JobStatistics),
     catalog: app.app.get(JobCatalog),
+    engine: app.app.get(JobEngine),
   };
 }

@@ -1,11 +1,23 @@
 // Wires the engine into a Nest app; decides nothing.
 import type { DynamicModule, Provider } from '@nestjs/common';
 import { ConfigurableModuleBuilder, Logger, Module } from '@nestjs/common';
-import { ClusterService, JobDefinitions, JobQueue, JobRecorders, rogerToken } from 'nestjs-roger';
+import {
+  BuriedJobs,
+  ClusterService,
+  DefinitionGates,
+  GlobalStateService,
+  InfoService,
+  JobDefinitions,
+  JobQueue,
+  JobRecorders,
+  rogerToken,
+} from 'nestjs-roger';
 import { catalogueNewsOf } from './catalogue/catalogue-news';
 import { DefinitionStore } from './catalogue/definition-store';
 import { JobCatalog } from './catalogue/job-catalog.service';
 import { KnownDefinitions } from './catalogue/known-definitions';
+import { Decrees } from './control/decrees';
+import { JobEngine } from './control/job-engine.service';
 import { EngineLifecycle } from './engine-lifecycle';
 import type { RogerEngineOptions } from './engine.options';
 import { settingsOf } from './engine.options';
@@ -72,6 +84,10 @@ interface RogerParts {
   readonly cluster: ClusterService;
   readonly jobs: JobQueue;
   readonly definitions: JobDefinitions;
+  readonly gates: DefinitionGates;
+  readonly globalState: GlobalStateService;
+  readonly buried: BuriedJobs;
+  readonly info: InfoService;
 }
 
 /** All that one engine is made of. */
@@ -80,6 +96,7 @@ class EngineParts {
   readonly records: JobRecords;
   readonly statistics: JobStatistics;
   readonly catalog: JobCatalog;
+  readonly engine: JobEngine;
   readonly known: KnownDefinitions;
   readonly lifecycle: EngineLifecycle;
 
@@ -104,12 +121,21 @@ class EngineParts {
     this.history = new RunHistory(store, writer, pruning);
     this.records = new JobRecords(store);
     this.statistics = new JobStatistics(store);
-    this.known = new KnownDefinitions({ rows, definitions, gates: [], log });
+    this.known = new KnownDefinitions({ rows, definitions, gates: [roger.gates], log });
     this.catalog = new JobCatalog({ rows, known: this.known, cluster, jobs, definitions });
     const { lostAfterMs } = settings;
+    const lostRuns = new LostRuns({ store, cluster, log, lostAfterMs });
+    this.engine = new JobEngine({
+      records: this.records,
+      writer,
+      decrees: new Decrees(store),
+      ...{ jobs, globalState: roger.globalState, buried: roger.buried, info: roger.info },
+      presentNodes: () => new Set(cluster.nodes().map(({ id }) => id)),
+      upkeep: [() => lostRuns.look(), () => pruning.prune(), () => this.known.load()],
+    });
     this.lifecycle = new EngineLifecycle({
       ...{ store, writer, recorders, definitions, rows, known: this.known, lostAfterMs, log },
-      lostRuns: new LostRuns({ store, cluster, log, lostAfterMs }),
+      lostRuns,
       pruning,
     });
   }
@@ -122,6 +148,7 @@ const SERVICES: readonly { readonly service: ServiceClass; readonly of: (parts: 
   { service: JobRecords, of: (parts) => parts.records },
   { service: JobStatistics, of: (parts) => parts.statistics },
   { service: JobCatalog, of: (parts) => parts.catalog },
+  { service: JobEngine, of: (parts) => parts.engine },
 ];
 
 /** Adds the services of one engine, each exported under its token. */
@@ -134,10 +161,20 @@ function withServices(definition: DynamicModule, { name, isGlobal }: RogerEngine
       cluster: ClusterService,
       jobs: JobQueue,
       definitions: JobDefinitions,
-    ) => new EngineParts(options, name, { recorders, cluster, jobs, definitions }),
+      gates: DefinitionGates,
+      globalState: GlobalStateService,
+      buried: BuriedJobs,
+      info: InfoService,
+    ) =>
+      new EngineParts(options, name, {
+        ...{ recorders, cluster, jobs, definitions, gates, globalState, buried, info },
+      }),
     inject: [
       MODULE_OPTIONS_TOKEN,
-      ...[JobRecorders, ClusterService, JobQueue, JobDefinitions].map((service) => rogerToken(service, name)),
+      ...[
+        ...[JobRecorders, ClusterService, JobQueue, JobDefinitions],
+        ...[DefinitionGates, GlobalStateService, BuriedJobs, InfoService],
+      ].map((service) => rogerToken(service, name)),
     ],
   };
   const lifecycle: Provider = {

@@ -59,12 +59,15 @@ const STATES: readonly JobState[] = [
   'delayed',
   'running',
   'waiting',
+  'held',
   'done',
   'failed',
   'discarded',
   'cancelled',
   'buried',
   'purged',
+  'removed',
+  'stopped',
 ];
 
 /**

@@ -7,6 +7,8 @@ import { phaseOf, RUN_BEGUN, RUN_ENDED, RUN_LIMITED, storedAttempt } from './row
 const MAX_TYPE_LENGTH = 200;
 const MAX_MESSAGE_LENGTH = 2_000;
 const MAX_STACK_LENGTH = 8_000;
+/** The reason's type of a job that is held. */
+export const HELD = 'Held';
 
 /** Times in µs that grow with every call, so that no two events of a process stand at the same one. */
 export class EventClock {
@@ -20,18 +22,20 @@ export class EventClock {
 
 // Written out, not spread: these are made several times for each job.
 
-export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job): JobRow {
+/** @param heldWhy why its ledger holds it; undefined: it doesn't */
+export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job, heldWhy?: string): JobRow {
+  const isDelayed = runAt !== undefined && runAt > queuedAt;
   return {
     facts,
-    state: runAt !== undefined && runAt > queuedAt ? 'delayed' : 'queued',
+    state: heldWhy !== undefined ? 'held' : isDelayed ? 'delayed' : 'queued',
     attempt: storedAttempt(attempt),
     due_at: runAt ?? null,
     run_id: null,
     node: null,
     started_at: null,
     ended_at: null,
-    reason_type: null,
-    reason_message: null,
+    reason_type: heldWhy === undefined ? null : HELD,
+    reason_message: heldWhy === undefined ? null : plainText(heldWhy, MAX_MESSAGE_LENGTH),
     seq_phase: phaseOf(attempt, false),
     // Whatever else is told of the attempt comes after it, however late the confirm is.
     seq_at: 0,
@@ -61,7 +65,7 @@ export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecor
 export function endedJob(facts: JobFacts, job: Job, end: JobEnd, node: string, seqAt: number): JobRow {
   const { run, at, again, reason } = end;
   const state = stateAfter(end);
-  const isFinal = state !== 'queued' && state !== 'waiting';
+  const isFinal = state !== 'queued' && state !== 'waiting' && state !== 'held';
   const attempt = again?.attempt ?? job.attempt;
   return {
     facts,
@@ -155,6 +159,7 @@ function afterOf({ outcome }: JobEnd): AfterRun {
     case 'snoozed':
     case 'handedBack':
     case 'handedOn':
+    case 'held':
     case 'lost':
       return 'again';
     default:

@@ -17,9 +17,21 @@ export type JobState =
   | 'cancelled'
   | 'buried'
   /** Removed by `GlobalStateService.purge`. */
-  | 'purged';
+  | 'purged'
+  /** Removed by an operator. */
+  | 'removed'
+  /** An operator has said so; the job itself was left alone. */
+  | 'stopped';
 
-export const FINAL_STATES = ['done', 'failed', 'discarded', 'cancelled', 'buried', 'purged'] as const;
+export const FINAL_STATES = [
+  'done',
+  'failed',
+  'discarded',
+  'cancelled',
+  'buried',
+  'purged',
+  'removed',
+] as const;
 
 /** How a run ended. */
 export type RunResult =
@@ -119,9 +131,13 @@ export const RUN_LIMITED = 1;
 /** Its node has not been heard of. */
 export const RUN_MISSED = 2;
 export const RUN_ENDED = 3;
+/** An operator has said how it counts. */
+export const RUN_DECREED = 4;
 
 /** What has ended is over, whatever else is told of the same life later; before that the higher attempt counts. */
 const FINAL_PHASE = 2 ** 40;
+/** What an operator has decided outweighs what the nodes say of the same life. */
+const DECREE_PHASE = 2 ** 41;
 /** An attempt comes from the wire, and can be any number. */
 const MAX_ATTEMPT = 2 ** 31 - 1;
 
@@ -131,6 +147,10 @@ export function storedAttempt(attempt: number): number {
 
 export function phaseOf(attempt: number, isFinal: boolean): number {
   return storedAttempt(attempt) + (isFinal ? FINAL_PHASE : 0);
+}
+
+export function decreePhaseOf(attempt: number): number {
+  return storedAttempt(attempt) + DECREE_PHASE;
 }
 
 type Order = Pick<JobRow, 'facts' | 'seq_phase' | 'seq_at' | 'seq_run'>;

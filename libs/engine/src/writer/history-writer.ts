@@ -108,8 +108,8 @@ export class HistoryWriter implements JobRecorder {
 
   // --- what Roger tells
 
-  enqueued(job: Job): void {
-    this.dropped(this.buffer.addJob(enqueuedJob(this.factsOf(job), job)));
+  enqueued(job: Job, heldWhy?: string): void {
+    this.dropped(this.buffer.addJob(enqueuedJob(this.factsOf(job), job, heldWhy)));
     this.flushSoon();
   }
 

@@ -357,7 +357,7 @@ export class JobQueue {
       const existingJobId = await this.keyed.enqueue(job, prepared.body, prepared.heldWhy);
       const enqueued = { status: 'enqueued', job: job as Job<never> } as const;
       if (existingJobId !== undefined) return { ...enqueued, status: 'duplicate', existingJobId };
-      this.parts.recorders?.enqueued(job);
+      this.parts.recorders?.enqueued(job, prepared.heldWhy);
       return enqueued;
     }
     await this.publish(prepared);
@@ -470,7 +470,7 @@ export class JobQueue {
     const { job, body, heldWhy } = prepared;
     if (isOfLedger(job) || heldWhy !== undefined) {
       const existingJobId = await this.keyed.enqueue(job, body, heldWhy);
-      if (existingJobId === undefined) this.parts.recorders?.enqueued(job);
+      if (existingJobId === undefined) this.parts.recorders?.enqueued(job, heldWhy);
       return existingJobId;
     }
     await this.publish(prepared, 'wait');

@@ -63,8 +63,11 @@ export interface JobEnd {
  * once and do what takes time later. One that throws is logged and harms no job.
  */
 export interface JobRecorder {
-  /** The broker (of a job with a key, its ledger) has the job for sure. Its run may have been told of before, on this node or another. */
-  enqueued?(job: Job): void;
+  /**
+   * The broker (of a job with a key, its ledger) has the job for sure. Its run may have been told of before, on this node
+   * or another. `heldWhy`: its ledger holds it, for this reason.
+   */
+  enqueued?(job: Job, heldWhy?: string): void;
   /** Right before `perform`, whose args are still as they came. Of a run in a thread once more when the thread has it, with its time limit. */
   began?(run: RunRecord): void;
   /** Once for each run, when its outcome is settled; and for jobs that end without a run. */

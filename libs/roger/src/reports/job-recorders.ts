@@ -68,8 +68,8 @@ export class JobRecorders {
   }
 
   /** @internal */
-  enqueued(job: Job): void {
-    for (const recorder of this.recorders) this.guard(() => recorder.enqueued?.(job));
+  enqueued(job: Job, heldWhy?: string): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.enqueued?.(job, heldWhy));
   }
 
   /** @internal @returns undefined while nobody keeps a record. */

@@ -68,6 +68,8 @@ function reasonOf({ end, abortReason }: DecidedEnd): EndReason | undefined {
           ? REFUSED
           : undefined
         : { type: codeOf(abortReason), message: abortReason.message };
+    case 'hold':
+      return { type: 'Held', message: end.why };
     case 'done':
       return undefined;
   }

@@ -93,10 +93,11 @@ export class Worker {
   }
 
   /** To the ledger, which keeps it. A crash between leads to a redelivery that finds it there. */
-  private async handIn(delivery: Delivery, run: Run, { why }: EndOf<'hold'>): Promise<void> {
+  private async handIn(delivery: Delivery, run: Run, end: EndOf<'hold'>): Promise<void> {
     const untouched = decodeJob(delivery.body, this.parts.maxJobBytes);
-    if (await this.copies.takeOver(untouched, why, run)) {
+    if (await this.copies.takeOver(untouched, end.why, run)) {
       delivery.settle({ kind: 'done' });
+      this.record(run, end, untouched);
       run.end('held');
     } else if (run.abortReason !== undefined) {
       delivery.settle({ kind: 'handBack' });
@@ -156,11 +157,13 @@ export class Worker {
       case 'lost':
     }
     if (job?.replyTo !== undefined) this.reply(job, end);
-    const { recorders } = this.parts;
-    if (recorders?.isEmpty === false) {
-      const { address, record, abortReason } = run;
-      recordEnd(recorders, { job, address, record, end, abortReason, at: endedAt(record) });
-    }
+    this.record(run, end, job);
     run.end(outcomeOf(end));
+  }
+
+  private record({ address, record, abortReason }: Run, end: End, job: Job | undefined): void {
+    const { recorders } = this.parts;
+    if (recorders?.isEmpty === false)
+      recordEnd(recorders, { job, address, record, end, abortReason, at: endedAt(record) });
   }
 }
