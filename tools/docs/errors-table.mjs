@@ -31,11 +31,11 @@ export function errorsTable(program, complain) {
 export function problemsOfErrorNames({ file, text }, program, complain) {
   // What a changelog says of the past may be gone.
   if (file === 'CHANGELOG.md') return;
-  const known = publicSymbols(program);
+  const known = new Map([...publicSymbols(program), ...publicSymbols(program, 'engine')]);
   for (const [index, line] of text.split('\n').entries()) {
     for (const [, name] of line.matchAll(/`([A-Z]\w+Error)`/g)) {
       if (!known.has(name) && !Object.hasOwn(globalThis, name)) {
-        complain(file, index + 1, `nestjs-roger exports no ${name}`);
+        complain(file, index + 1, `neither nestjs-roger nor nestjs-roger-engine exports ${name}`);
       }
     }
   }

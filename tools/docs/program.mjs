@@ -53,9 +53,11 @@ export function compile(examples, library, complain) {
 }
 
 /** The names that an app can import from nestjs-roger, each with what it stands for. */
-export function publicSymbols(program) {
+export function publicSymbols(program, library = 'roger') {
   const checker = program.getTypeChecker();
-  const index = checker.getSymbolAtLocation(program.getSourceFile('libs/roger/src/index.ts'));
+  const source = program.getSourceFile(`libs/${library}/src/index.ts`);
+  if (source === undefined) throw new Error(`libs/${library} is not in the program`);
+  const index = checker.getSymbolAtLocation(source);
   return new Map(
     checker
       .getExportsOfModule(index)
