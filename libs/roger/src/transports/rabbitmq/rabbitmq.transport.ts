@@ -35,7 +35,7 @@ import { queuedMessage } from './job-messages';
 import { readJournal } from './journal/journal-reader';
 import { JournalWriter } from './journal/journal-writer';
 import { StandingJobs } from './journal/standing-jobs';
-import type { BrokerMessage } from './publisher';
+import type { BrokerMessage } from './broker-message';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { visitMessages } from './buried-visit';
 import { removeMessages } from './queue-removal';
@@ -91,7 +91,11 @@ export class RabbitmqTransport implements Transport {
     this.consuming = new ConsumingConnections(options.connection, log);
     this.publisher = new Publisher(
       this.publishing,
-      { timeoutMs: options.enqueueTimeoutMs, maxBufferedBytes: options.maxBufferedBytes },
+      {
+        names: this.names,
+        timeoutMs: options.enqueueTimeoutMs,
+        maxBufferedBytes: options.maxBufferedBytes,
+      },
       log,
       (connection) => this.topology.redeclare(connection),
     );
