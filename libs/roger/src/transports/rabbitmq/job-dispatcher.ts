@@ -47,7 +47,7 @@ export class JobDispatcher {
     const { route } = job;
     await this.findTarget(route);
     try {
-      await this.publish(message);
+      await this.publish(message, () => this.declareTarget(job));
     } catch (error) {
       // A message that came back or was refused has surely not arrived.
       if (error instanceof UnroutableError) await this.declareTarget(job);
@@ -79,18 +79,29 @@ export class JobDispatcher {
     await this.outgoing.close(timeoutMs);
   }
 
-  private publish(message: BrokerMessage): Promise<void> {
+  /** With `declare`, which is called once, what finds no queue is sent again. */
+  private publish(message: BrokerMessage, declare?: () => Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.isClosed) {
         reject(new RogerClosedError());
         return;
       }
+      let isMended = declare === undefined;
+      let failure: Error | undefined;
       this.outgoing.submit({
         message,
         isWanted: () => true,
+        mend: async () => {
+          if (isMended) return false;
+          isMended = true;
+          await declare?.().catch((error: unknown) => {
+            failure = error instanceof Error ? error : new Error(String(error));
+          });
+          return failure === undefined;
+        },
         onEnd: (arrival) => {
           if (arrival === 'kept') resolve();
-          else reject(failureOf(arrival));
+          else reject(failure ?? failureOf(arrival));
         },
       });
     });

@@ -72,6 +72,8 @@ interface ProvingChannel {
  * is late the shared channel is left to what is under way on it and another goes on. What was sent is never sent again here.
  */
 export class OutgoingMessages {
+  /** Of all channels together. */
+  private readonly log: RogerLog;
   private readonly shared: StandingChannel<ConfirmChannel>;
   private passage: Passage | undefined;
   /** For the queues that may use the shared channel. */
@@ -89,7 +91,8 @@ export class OutgoingMessages {
   private onIdle: (() => void) | undefined;
 
   constructor(private readonly parts: OutgoingMessagesParts) {
-    const { connection, log } = parts;
+    const { connection } = parts;
+    const log = (this.log = oncePerCause(parts.log));
     this.shared = new StandingChannel<ConfirmChannel>(
       connection,
       {
@@ -288,7 +291,7 @@ export class OutgoingMessages {
       standing: new StandingChannel<ConfirmChannel>(
         this.parts.connection,
         {
-          purpose: `${this.parts.purpose}, a queue at a time`,
+          purpose: this.parts.purpose,
           create: (model) => model.createConfirmChannel(),
           prepare: (model, failure) => this.parts.prepare(model, failure),
           begin: (channel) => {
@@ -303,7 +306,7 @@ export class OutgoingMessages {
           },
           onInterrupted: (reason) => this.parts.onInterrupted?.(reason),
         },
-        this.parts.log,
+        this.log,
       ),
     };
     proving.standing.open();
@@ -315,14 +318,31 @@ export class OutgoingMessages {
       this.meanMs += (performance.now() - flight.sentAt - this.meanMs) * MEAN_WEIGHT;
     }
     const unproven = this.unproven.get(flight.queue);
-    if (unproven !== undefined) this.onNewsOf(unproven, arrival, passage);
+    const { outgoing } = flight;
     if (passage.isEmpty && this.left.delete(passage)) passage.channel.close().catch(() => undefined);
-    flight.outgoing.onEnd(arrival);
+    if (arrival === 'returned' && unproven?.probe === passage && outgoing.mend !== undefined) {
+      void this.mend(unproven, outgoing, outgoing.mend());
+    } else {
+      if (unproven !== undefined) this.onNewsOf(unproven, arrival, passage);
+      outgoing.onEnd(arrival);
+    }
     // The channel that was lost is still ours for a moment.
     if (arrival instanceof Error) setImmediate(this.pumpAll);
     else this.pumpAll();
     if (this.onIdle !== undefined && this.isIdle) this.onIdle();
   };
+
+  /** Meanwhile what goes to the queue waits, so that its order stays. */
+  private async mend(unproven: Unproven, outgoing: Outgoing, isMended: Promise<boolean>): Promise<void> {
+    unproven.probe = undefined;
+    unproven.isInTurn = true;
+    if (!(await isMended)) outgoing.onEnd('returned');
+    else if (this.unproven.get(unproven.queue) === unproven) unproven.waiting.unshift(outgoing);
+    else this.submit(outgoing, true);
+    unproven.isInTurn = false;
+    this.takeTurn(unproven);
+    this.pumpProving();
+  }
 
   private onNewsOf(unproven: Unproven, arrival: Arrival, passage: Passage): void {
     if (unproven.probe === passage) unproven.probe = undefined;
@@ -457,6 +477,27 @@ export class OutgoingMessages {
       `RabbitMQ does not confirm what is sent to ${unproven.queue}; what goes to other queues goes on`,
     );
   }
+}
+
+/** One line per cause until things go on, not one per channel. */
+function oncePerCause(log: RogerLog): RogerLog {
+  const complaints = new Set<string>();
+  return {
+    log: (message) => {
+      if (complaints.size > 0) log.log(message);
+      complaints.clear();
+    },
+    warn: (message) => {
+      if (!complaints.has(message)) log.warn(message);
+      complaints.add(message);
+    },
+    error: (message, stack) => {
+      log.error(message, stack);
+    },
+    debug: (message) => {
+      log.debug(message);
+    },
+  };
 }
 
 function close(standing: StandingChannel<ConfirmChannel>): Promise<void> {

@@ -13,6 +13,8 @@ export interface Outgoing {
   isWanted(): boolean;
   /** It was handed to a channel, so that the broker may have it. */
   onSent?(): void;
+  /** Makes the queue that was missing. Resolves to whether to send it once more, before what waits; else it ends. */
+  mend?(): Promise<boolean>;
   /** Called once for each time that it was sent. */
   onEnd(arrival: Arrival): void;
 }
