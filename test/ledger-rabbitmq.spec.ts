@@ -81,6 +81,8 @@ describe('on a line that is cut', () => {
         },
       ),
     );
+    // More than one at a time go to a queue from its first confirm on.
+    await outcomes[0];
     // The jobs reach the broker, their confirms don't come back.
     proxy.silence('down');
     await eventually(

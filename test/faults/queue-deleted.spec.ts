@@ -172,7 +172,7 @@ describe('the jobs exchange, deleted', () => {
     expect(load.refusals).toEqual([]);
     // One line of the producer; the worker noticed nothing.
     expect(producer.log.messages('warn', 'error')).toEqual([
-      expect.stringMatching(/closed the publishing channel.*no exchange/),
+      expect.stringMatching(/Publishing: interrupted.*no exchange/),
     ]);
   });
 

@@ -13,6 +13,8 @@ export function levelHeader(level: number): string {
 /** Names under an optional namespace, so that several apps or stages can share a vhost. */
 export class BrokerNames {
   private readonly prefix: string;
+  private readonly retryLevels: string;
+  private readonly delayLevels: string;
   readonly jobsExchange: string;
   /** Where the broker sends a job that was delivered too often. */
   readonly buriedExchange: string;
@@ -31,6 +33,8 @@ export class BrokerNames {
 
   constructor(namespace: string | undefined) {
     this.prefix = namespace === undefined ? '' : `${namespace}.`;
+    this.retryLevels = `${this.prefix}roger.retry.`;
+    this.delayLevels = `${this.prefix}roger.delay.`;
     this.jobsExchange = `${this.prefix}roger.jobs`;
     this.buriedExchange = `${this.prefix}roger.buried`;
     this.buriedNotices = `${this.buriedExchange}.notices`;
@@ -59,12 +63,18 @@ export class BrokerNames {
 
   /** The name of a retry level's exchange and of its queue. */
   retryLevel(seconds: number): string {
-    return `${this.prefix}roger.retry.${seconds}`;
+    return `${this.retryLevels}${seconds}`;
   }
 
   /** The name of a delay level's exchange and of its queue. */
   delayLevel(level: number): string {
-    return `${this.prefix}roger.delay.${level}`;
+    return `${this.delayLevels}${level}`;
+  }
+
+  /** The queue to which a message goes that is published so: a level is an exchange with a queue of its name. */
+  firstQueue(exchange: string, routingKey: string): string {
+    const isLevel = exchange.startsWith(this.retryLevels) || exchange.startsWith(this.delayLevels);
+    return isLevel ? exchange : routingKey;
   }
 
   /** The queue of a node's mail. */

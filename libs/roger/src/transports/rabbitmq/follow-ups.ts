@@ -7,7 +7,8 @@ import type { BrokerNames } from './broker-names';
 import { makeRoom } from './buried-room';
 import { buriedMessage, retryMessage } from './job-messages';
 import type { JournalWriter } from './journal/journal-writer';
-import type { BrokerMessage, Publisher } from './publisher';
+import type { BrokerMessage } from './broker-message';
+import type { Publisher } from './publisher';
 import { RefusedError, UnroutableError, WithdrawnError } from './publisher';
 import type { Topology } from './topology';
 

@@ -1,77 +1,45 @@
 // Publishes the jobs that ledgers send: each once, for whether to repeat a doubtful one is not decided here.
-import { performance } from 'node:perf_hooks';
-import type { ChannelModel, ConfirmChannel, Message } from 'amqplib';
-import Denque from 'denque';
+import type { ChannelModel } from 'amqplib';
 import { longestLevelOf } from '../../job/delays';
 import { RogerClosedError } from '../../job/errors';
 import type { QueueAddress } from '../../job/names';
 import type { DispatchedJob } from '../../ledger-transport';
 import type { QueueLane } from '../../transport';
 import { DispatchDoubtfulError } from '../../ledger-transport';
+import type { BrokerMessage } from './broker-message';
 import { makeRoom } from './buried-room';
 import { DelayHeaders } from './delay-headers';
 import { buriedMessage, delayedMessage, queuedMessage, retryMessage } from './job-messages';
-import type { BrokerMessage } from './publisher';
-import { NACKED, publishOptionsOf, RefusedError, UnroutableError } from './publisher';
 import type { LedgerParts } from './ledger-parts';
-import { StandingChannel } from './standing-channel';
-import { within } from './time-limit';
+import { OutgoingMessages } from './outgoing-messages';
+import type { Arrival } from './passage';
+import { RefusedError, UnroutableError } from './publisher';
 import { NOT_FOUND, replyCode } from './topology';
 
-/** More in flight gains nothing: the broker's confirms are the limit. */
-const MAX_IN_FLIGHT = 1_000;
 /** How often the oldest of the buried is dropped for one. */
 const TRIES_TO_BURY = 5;
-/**
- * A confirm that has not come by then will not: its channel may wait for a leader of the queue that is no more, as after a
- * split of the broker's cluster.
- */
-const CONFIRM_LATE_MS = 30_000;
-const WATCH_MS = 5_000;
+/** What is not confirmed by then is dispatched again, under another number. */
+const GIVE_UP_MS = { first: 5_000, most: 30_000 };
 /** After a refusal. */
 const PAUSE_MS = 100;
 
-interface Dispatch {
-  readonly message: BrokerMessage;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-  isReturned: boolean;
-  sentAt: number;
-}
-
-/** What waits goes out in its order, as soon as there is a connection that takes it. */
+/** What waits for a queue goes out in its order, as soon as there is a connection that takes it. */
 export class JobDispatcher {
-  private readonly channel: StandingChannel<ConfirmChannel>;
+  private readonly outgoing: OutgoingMessages;
   private readonly delayHeaders = new DelayHeaders();
-  private readonly waiting = new Denque<Dispatch>();
-  private readonly inFlight = new Set<Dispatch>();
-  private readonly watch: NodeJS.Timeout;
   private isClosed = false;
-  private onIdle: (() => void) | undefined;
 
   constructor(private readonly parts: LedgerParts) {
-    const { connection } = parts;
-    this.channel = new StandingChannel<ConfirmChannel>(
+    const { connection, names, log } = parts;
+    this.outgoing = new OutgoingMessages({
       connection,
-      {
-        purpose: 'Dispatching for ledgers',
-        create: (model) => model.createConfirmChannel(),
-        // A missing exchange costs the channel, and makes all doubtful that is in flight.
-        prepare: (model, failure) => this.declareExchanges(model, failure),
-        begin: (channel) => {
-          this.begin(channel);
-          return Promise.resolve();
-        },
-        onLost: (detail) => {
-          this.onLost(detail);
-        },
-      },
-      parts.log,
-    ).open();
-    connection.on('unblocked', this.pump);
-    this.watch = setInterval(() => {
-      this.look();
-    }, WATCH_MS).unref();
+      names,
+      log,
+      purpose: 'Dispatching for ledgers',
+      giveUpMs: GIVE_UP_MS,
+      // A missing exchange costs the channel, and makes all doubtful that is in flight.
+      prepare: (model, failure) => this.declareExchanges(model, failure),
+    });
   }
 
   /** See the port's `dispatch`. */
@@ -80,7 +48,7 @@ export class JobDispatcher {
     const { route } = job;
     await this.findTarget(job);
     try {
-      await this.publish(message);
+      await this.publish(message, () => this.declareTarget(job));
     } catch (error) {
       // A message that came back or was refused has surely not arrived.
       if (error instanceof UnroutableError) await this.declareTarget(job);
@@ -108,106 +76,36 @@ export class JobDispatcher {
   /** Waits for the confirms of what is in flight; then the rest is told. Never rejects. */
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
-    clearInterval(this.watch);
-    for (const { reject } of this.waiting.toArray()) reject(new RogerClosedError());
-    this.waiting.clear();
-    this.parts.connection.off('unblocked', this.pump);
-    if (this.inFlight.size > 0) {
-      await within(timeoutMs, new Promise<void>((resolve) => (this.onIdle = resolve)));
-    }
-    const closed = this.channel.close();
-    this.onLost('closed');
-    await closed;
+    for (const outgoing of this.outgoing.withdraw()) outgoing.onEnd(new RogerClosedError());
+    await this.outgoing.close(timeoutMs);
   }
 
-  private publish(message: BrokerMessage): Promise<void> {
+  /** With `declare`, which is called once, what finds no queue is sent again. */
+  private publish(message: BrokerMessage, declare?: () => Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.isClosed) {
         reject(new RogerClosedError());
         return;
       }
-      this.waiting.push({ message, resolve, reject, isReturned: false, sentAt: 0 });
-      this.pump();
-    });
-  }
-
-  private readonly pump = (): void => {
-    while (this.inFlight.size < MAX_IN_FLIGHT && this.parts.connection.blockedReason === undefined) {
-      const channel = this.channel.current;
-      const next = channel === undefined ? undefined : this.waiting.peekFront();
-      if (channel === undefined || next === undefined || !this.send(channel, next)) return;
-      this.waiting.shift();
-    }
-  };
-
-  /** All that is in flight becomes doubtful by it, and is sent again. */
-  private look(): void {
-    const [oldest] = this.inFlight;
-    if (oldest === undefined || this.parts.connection.blockedReason !== undefined) return;
-    if (performance.now() - oldest.sentAt < CONFIRM_LATE_MS) return;
-    const detail = 'the broker does not confirm';
-    this.channel.renew(detail, new Error(detail));
-  }
-
-  /** @returns false when the channel is closing and took nothing. */
-  private send(channel: ConfirmChannel, dispatch: Dispatch): boolean {
-    const { exchange, routingKey, body } = dispatch.message;
-    const options = publishOptionsOf(dispatch.message);
-    try {
-      channel.publish(exchange, routingKey, body, options, (error: unknown) => {
-        // Those of a lost channel are told by its loss.
-        if (this.channel.current === channel) this.onConfirm(dispatch, error);
+      let isMended = declare === undefined;
+      let failure: Error | undefined;
+      this.outgoing.submit({
+        message,
+        isWanted: () => true,
+        mend: async () => {
+          if (isMended) return false;
+          isMended = true;
+          await declare?.().catch((error: unknown) => {
+            failure = error instanceof Error ? error : new Error(String(error));
+          });
+          return failure === undefined;
+        },
+        onEnd: (arrival) => {
+          if (arrival === 'kept') resolve();
+          else reject(failure ?? failureOf(arrival));
+        },
       });
-    } catch {
-      return false;
-    }
-    dispatch.sentAt = performance.now();
-    this.inFlight.add(dispatch);
-    return true;
-  }
-
-  private onConfirm(dispatch: Dispatch, error: unknown): void {
-    if (!this.inFlight.has(dispatch)) return;
-    if (!(error instanceof Error)) this.settle(dispatch, undefined);
-    else if (error.message === NACKED) this.settle(dispatch, new RefusedError('the broker refused the job'));
-    else this.settle(dispatch, new DispatchDoubtfulError(error));
-    this.pump();
-  }
-
-  private settle(dispatch: Dispatch, failure: Error | undefined): void {
-    this.inFlight.delete(dispatch);
-    if (dispatch.isReturned) {
-      dispatch.reject(new UnroutableError('no queue takes the job'));
-    } else if (failure === undefined) {
-      dispatch.message.onKept?.();
-      dispatch.resolve();
-    } else {
-      dispatch.reject(failure);
-    }
-    if (this.inFlight.size === 0) this.onIdle?.();
-  }
-
-  private begin(channel: ConfirmChannel): void {
-    channel.on('return', (message: Message) => {
-      this.onReturn(message);
     });
-    this.pump();
-  }
-
-  private onReturn({ fields, properties }: Message): void {
-    for (const dispatch of this.inFlight) {
-      const { messageId, routingKey } = dispatch.message;
-      if (!dispatch.isReturned && messageId === properties.messageId && routingKey === fields.routingKey) {
-        dispatch.isReturned = true;
-        return;
-      }
-    }
-  }
-
-  private onLost(detail: string): void {
-    for (const dispatch of this.inFlight) {
-      this.settle(dispatch, new DispatchDoubtfulError(new Error(detail)));
-    }
   }
 
   private messageOf(job: DispatchedJob): BrokerMessage {
@@ -285,6 +183,12 @@ function addressOf({ partition, queue }: DispatchedJob): QueueAddress {
 
 function laneOf({ lane, route }: DispatchedJob): QueueLane {
   return lane ?? (route.kind === 'express' ? 'express' : 'normal');
+}
+
+function failureOf(arrival: Exclude<Arrival, 'kept'>): Error {
+  if (arrival === 'returned') return new UnroutableError('no queue takes the job');
+  if (arrival === 'refused') return new RefusedError('the broker refused the job');
+  return arrival instanceof RogerClosedError ? arrival : new DispatchDoubtfulError(arrival);
 }
 
 function pause(): Promise<void> {

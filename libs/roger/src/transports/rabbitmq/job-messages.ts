@@ -7,7 +7,7 @@ import type { BuriedReason, OutgoingJob, QueueLane } from '../../transport';
 import type { BrokerNames } from './broker-names';
 import { DEFAULT_EXCHANGE } from './broker-names';
 import type { DelayHeaders } from './delay-headers';
-import type { BrokerMessage } from './publisher';
+import type { BrokerMessage } from './broker-message';
 
 /** How often a job had been delivered as another message: the broker counts for one message only. */
 export const DELIVERIES_HEADER = 'x-roger-deliveries';

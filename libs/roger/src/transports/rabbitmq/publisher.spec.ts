@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { BrokerUnavailableError } from '../../job/errors';
 import type { BrokerConnection } from './broker-connection';
+import { BrokerNames } from './broker-names';
 import { Publisher } from './publisher';
 
 const TIMEOUT_MS = 10_000;
@@ -27,7 +28,7 @@ function ignore(): void {
 /** A publisher whose broker is away. */
 function publisherWithoutBroker(): Publisher {
   const connection = new EventEmitter() as unknown as BrokerConnection;
-  const options = { timeoutMs: TIMEOUT_MS, maxBufferedBytes: MAX_BYTES };
+  const options = { names: new BrokerNames(undefined), timeoutMs: TIMEOUT_MS, maxBufferedBytes: MAX_BYTES };
   return new Publisher(connection, options, LOG, () => Promise.resolve());
 }
 

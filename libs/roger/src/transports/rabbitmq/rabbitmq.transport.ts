@@ -39,7 +39,7 @@ import { LaneRegistry } from './lane-registry';
 import type { LaneFollower } from './lane-registry';
 import { JournalWriter } from './journal/journal-writer';
 import { StandingJobs } from './journal/standing-jobs';
-import type { BrokerMessage } from './publisher';
+import type { BrokerMessage } from './broker-message';
 import { Publisher, RefusedError, UnroutableError } from './publisher';
 import { visitMessages } from './buried-visit';
 import { removeMessages } from './queue-removal';
@@ -95,7 +95,11 @@ export class RabbitmqTransport implements Transport {
     this.consuming = new ConsumingConnections(options.connection, log);
     this.publisher = new Publisher(
       this.publishing,
-      { timeoutMs: options.enqueueTimeoutMs, maxBufferedBytes: options.maxBufferedBytes },
+      {
+        names: this.names,
+        timeoutMs: options.enqueueTimeoutMs,
+        maxBufferedBytes: options.maxBufferedBytes,
+      },
       log,
       (connection) => this.topology.redeclare(connection),
     );

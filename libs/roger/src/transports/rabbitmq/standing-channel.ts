@@ -57,6 +57,13 @@ export class StandingChannel<C extends Channel> {
     this.lose(channel, detail, reason);
   }
 
+  /** Leaves the channel to who uses it, and to be closed there, and opens another at once. */
+  release(): void {
+    this.current = undefined;
+    this.failure = undefined;
+    if (this.connection.current !== undefined && !this.isClosed) void this.openOn(this.connection.current);
+  }
+
   /** Never rejects. */
   async close(): Promise<void> {
     this.isClosed = true;

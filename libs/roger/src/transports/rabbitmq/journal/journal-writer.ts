@@ -6,7 +6,7 @@ import type { QueueAddress } from '../../../job/names';
 import type { QueueLane } from '../../../transport';
 import type { BrokerConnection } from '../broker-connection';
 import type { BrokerNames } from '../broker-names';
-import type { BrokerMessage } from '../publisher';
+import type { BrokerMessage } from '../broker-message';
 import { StandingChannel } from '../standing-channel';
 import type { Topology } from '../topology';
 import { bodyOfNote, NOTE_PROPERTIES, propertiesOfEntry, tokenOf } from './journal-records';
