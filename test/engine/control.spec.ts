@@ -222,6 +222,27 @@ test('a job whose args were not recorded can be removed, but not sent again', as
   gate.open();
 });
 
+test('a job is killed, ended and held from a node that does not run it', async () => {
+  const database = await newDatabase('SQLite');
+  const roger = rogerOn('RabbitMQ');
+  const [partition = ''] = Object.keys(roger.partitions ?? {});
+  const partitions = { [partition]: { default: 1 } };
+  const worker = await startEngine({ ...roger, partitions }, { database }, [Task]);
+  const { engine } = await startEngine({ ...roger, partitions, mode: 'producer' }, { database }, [Task]);
+  await behindOne(worker, ['a', 'b']);
+  for (const id of ['first', 'a', 'b'])
+    await eventually(`${id} to be known`, async () => (await engine.get(id)) !== undefined);
+  await inState({ engine }, 'first', 'running');
+  expect(await engine.findRun('first')).toMatchObject({ isLive: true });
+  expect(await engine.hold('a')).toEqual({ did: 'held' });
+  expect(await engine.fail('b', 'not wanted')).toEqual({ did: 'failed' });
+  expect(await engine.kill('first')).toEqual({ did: 'killed' });
+  expect(await engine.release('a')).toEqual({ did: 'released' });
+  await inState({ engine }, 'a', 'done');
+  expect(begun.seen).toEqual(['first', 'a']);
+  expect(await engine.get('first')).toMatchObject({ state: 'cancelled' });
+});
+
 test('a definition that is switched off on one node is refused and held on all, until it is switched on', async () => {
   const database = await newDatabase('SQLite');
   const roger = rogerOn('RabbitMQ');

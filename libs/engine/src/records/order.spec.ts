@@ -4,7 +4,7 @@ import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunJob, endedJob, enqueuedJob } from './event-rows';
 import { FactsReader } from './job-facts';
 import type { JobRow } from './rows';
-import { FINAL_STATES, holdsOver } from './rows';
+import { decreePhaseOf, FINAL_STATES, holdsOver } from './rows';
 
 const facts = new FactsReader('full', 1_000);
 const BASE: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 0 };
@@ -21,6 +21,7 @@ const outcome = fc.constantFrom<JobEnd['outcome']>(
   'buried',
   'cancelled',
   'handedBack',
+  'held',
   'lost',
 );
 
@@ -122,4 +123,16 @@ test('the news that a job was enqueued never hides its run, however late it is',
   const begun = begunJob(facts.read(BASE), recordOf(BASE, 'a/1', 1), 1_000);
   expect(settled([begun, queued])?.state).toBe('running');
   expect(settled([queued, begun])?.state).toBe('running');
+});
+
+test('what an operator has decided of one life outweighs all that its nodes tell, and nothing of a later life', () => {
+  fc.assert(
+    fc.property(fc.array(event), event, (rows, decided) => {
+      const { queued_at } = decided.facts;
+      const decree: JobRow = { ...decided, state: 'removed', seq_phase: decreePhaseOf(decided.attempt) };
+      const isLater = rows.some(({ facts: { queued_at: other } }) => other > queued_at);
+      expect(settled([...rows, decree]) === decree).toBe(!isLater);
+      expect(settled([decree, ...rows]) === decree).toBe(!isLater);
+    }),
+  );
 });
