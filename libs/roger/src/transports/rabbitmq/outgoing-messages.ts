@@ -29,6 +29,9 @@ const OVERTAKEN_MIN_MS = 250;
 const OVERTAKEN_SHARE = 0.5;
 /** How much the mean follows the last confirm. */
 const MEAN_WEIGHT = 1 / 16;
+/** A cause that was heard of within this is not told again. */
+const CAUSE_KNOWN_MS = 60_000;
+const MAX_CAUSES = 100;
 
 /** The channel was given up because the confirm did not come: it may wait for a leader of the queue that is no more. */
 export class UnconfirmedError extends Error {
@@ -479,17 +482,26 @@ export class OutgoingMessages {
   }
 }
 
-/** One line per cause until things go on, not one per channel. */
+/**
+ * One line per cause, not one per channel and try: what is refused goes on with each new channel, and fails again with its
+ * first message.
+ */
 function oncePerCause(log: RogerLog): RogerLog {
-  const complaints = new Set<string>();
+  const heardAt = new Map<string, number>();
+  let isTold = false;
   return {
     log: (message) => {
-      if (complaints.size > 0) log.log(message);
-      complaints.clear();
+      if (isTold) log.log(message);
+      isTold = false;
     },
     warn: (message) => {
-      if (!complaints.has(message)) log.warn(message);
-      complaints.add(message);
+      const now = performance.now();
+      const isKnown = now - (heardAt.get(message) ?? -Infinity) < CAUSE_KNOWN_MS;
+      if (heardAt.size >= MAX_CAUSES) heardAt.clear();
+      heardAt.set(message, now);
+      if (isKnown) return;
+      isTold = true;
+      log.warn(message);
     },
     error: (message, stack) => {
       log.error(message, stack);
