@@ -10,10 +10,13 @@ import { StandingChannel } from './standing-channel';
 import { within } from './time-limit';
 
 /**
- * So many at most are sent on the shared channel from its oldest unconfirmed message on. RabbitMQ stops to read a whole
- * connection when a channel of it has 400 messages that it could not pass on, and tells of that by 200.
+ * RabbitMQ stops to read a whole connection when a channel of it has so many messages that it could not pass on, and hears
+ * from the channel at every so many that it could.
  */
-const MAX_SPAN = 200;
+const CREDIT = 400;
+const CREDIT_STEP = 200;
+/** Room for what is counted differently here and there. */
+const CREDIT_MARGIN = 10;
 const MAX_BYTES = 16 * 1024 * 1024;
 /** Channels on which queues prove that they take messages, one message of one queue on each. */
 const PROVING_CHANNELS = 16;
@@ -204,7 +207,12 @@ export class OutgoingMessages {
 
   private canSend(): boolean {
     const { passage } = this;
-    return passage !== undefined && !this.isBlocked && passage.span < MAX_SPAN && passage.bytes < MAX_BYTES;
+    return (
+      passage !== undefined &&
+      !this.isBlocked &&
+      passage.span < windowOf(passage) &&
+      passage.bytes < MAX_BYTES
+    );
   }
 
   /** @returns false when it took nothing. */
@@ -427,8 +435,8 @@ export class OutgoingMessages {
     const lateMs = LATE_TIMES * this.meanMs;
     const isLate = age > Math.min(Math.max(lateMs, LATE_MIN_MS), LATE_MAX_MS);
     const isOvertaken =
-      passage.span >= MAX_SPAN &&
-      passage.size < MAX_SPAN * OVERTAKEN_SHARE &&
+      passage.span >= windowOf(passage) &&
+      passage.size < passage.span * OVERTAKEN_SHARE &&
       age > Math.max(lateMs, OVERTAKEN_MIN_MS);
     if (!isLate && !isOvertaken) return;
     this.left.add(passage);
@@ -510,6 +518,11 @@ function oncePerCause(log: RogerLog): RogerLog {
       log.debug(message);
     },
   };
+}
+
+/** How many may be sent from the oldest on that is under way. */
+function windowOf({ oldest }: Passage): number {
+  return CREDIT - CREDIT_MARGIN - ((oldest?.number ?? 0) % CREDIT_STEP);
 }
 
 function close(standing: StandingChannel<ConfirmChannel>): Promise<void> {
