@@ -16,6 +16,8 @@ const PATIENCE_MS = 1_000;
 export interface IntakesOwner extends IntakeOwner {
   readonly address: QueueAddress;
   readonly freeWorkers: number;
+  /** Nothing is to be taken at all, for now. */
+  readonly takesNothing: boolean;
   /** How many jobs each may hold, while all is well. */
   readonly prefetch: number;
   /** How many of its jobs have begun and are unsettled, but for those that were lost. */
@@ -164,7 +166,7 @@ export class Intakes {
         this.endOpening(intake);
         // It has none, so that what comes to it will be for a worker that is free.
         this.closed.delete(intake);
-        this.adjustOne(intake, false);
+        this.adjustOne(intake, this.owner.takesNothing);
         this.owner.mayGoOn();
       }, FIRST_JOB_MS),
     );

@@ -154,6 +154,10 @@ export class Lane implements IntakesOwner, RunObserver {
     this.intakes.add(lane, this.holds.size > 0);
   }
 
+  get takesNothing(): boolean {
+    return this.holds.size > 0 || this.isDraining;
+  }
+
   get freeWorkers(): number {
     return Math.max(0, this.maxWorkers - this.running.size);
   }
