@@ -88,7 +88,9 @@ export class SpoolReplay {
   private async add(chunk: readonly SpooledRows[], segment: Segment): Promise<void> {
     if (chunk.length === 0) return;
     while (this.parts.room() < 2 * chunk.length && !this.isClosed) await pause(PAUSE_MS);
-    const ended = await this.endedOf(chunk.flatMap(({ run }) => (run?.result == null ? [] : [run.id])));
+    const ended = await this.endedOf(
+      chunk.flatMap(({ run }) => (run === undefined || run.result === null ? [] : [run.id])),
+    );
     for (const rows of chunk) this.parts.add(rows, !ended.has(rows.run?.id ?? ''), segment);
   }
 

@@ -185,7 +185,6 @@ export class Spool {
       this.segments.add(segment);
       this.current = segment;
       this.bound();
-      this.complaint = undefined;
       return segment;
     } catch (error) {
       this.complain(error);
