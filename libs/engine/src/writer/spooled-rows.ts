@@ -9,6 +9,13 @@ export interface SpooledRows {
   readonly waitMs: number | undefined;
 }
 
+type Line = [
+  facts: JobFacts,
+  job: Omit<JobRow, 'facts'> | 0,
+  run: Omit<RunRow, 'facts'> | 0,
+  waitMs: unknown,
+];
+
 /** The texts of facts, which all rows of a job's life share. */
 const texts = new WeakMap<JobFacts, string>();
 
