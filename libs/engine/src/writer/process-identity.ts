@@ -11,7 +11,7 @@ export interface ProcessIdentity {
 }
 
 /** An owner that can't be seen says every few seconds that it is there. */
-export const SILENCE_MS = 60_000;
+const SILENCE_MS = 60_000;
 
 export function thisProcess(): ProcessIdentity {
   return { place: placeOf(), pid: process.pid, startedAt: startOf(process.pid) };

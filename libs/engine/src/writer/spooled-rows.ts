@@ -39,14 +39,9 @@ export function spooledLine({ job, run, waitMs }: SpooledRows): string {
 /** @returns undefined for what no event has made: a line that a kill has torn, or another's. */
 export function readSpooledLine(line: string): SpooledRows | undefined {
   try {
-    const read = JSON.parse(line) as [
-      JobFacts,
-      Omit<JobRow, 'facts'> | 0,
-      Omit<RunRow, 'facts'> | 0,
-      unknown,
-    ];
+    const read: unknown = JSON.parse(line);
     if (!Array.isArray(read) || read.length !== 4) return undefined;
-    const [facts, job, run, waitMs] = read;
+    const [facts, job, run, waitMs] = read as unknown as Line;
     if (!isFacts(facts) || (job === 0 && run === 0)) return undefined;
     if (job !== 0 && (typeof job.state !== 'string' || !Number.isFinite(job.seq_phase))) return undefined;
     if (run !== 0 && (typeof run.id !== 'string' || !Number.isFinite(run.seq))) return undefined;
