@@ -38,7 +38,14 @@ export interface RogerEngineOptions {
   readonly maxRecordedBytes?: number | undefined;
   /** @default 30 days, 10 million runs, 400 days of statistics */
   readonly retention?: RetentionOptions | undefined;
-  /** How long rows wait for others that are written with them, in ms. What a process that is killed had waiting is missing. @default 100 */
+  /**
+   * A folder in which each process keeps what the database has not confirmed yet, so that a kill takes none of it: the next
+   * process that sees the folder brings it there. It must outlive the process (a volume, in a container); processes of
+   * several hosts may share it. `false`: a kill takes what waited.
+   * @default beside the file of SQLite, `<file>.spool`; none for PostgreSQL
+   */
+  readonly spool?: { readonly folder: string } | false | undefined;
+  /** How long rows wait for others that are written with them, in ms. @default 100 */
   readonly flushIntervalMs?: number | undefined;
   /** At most so many rows are kept in memory while the database is away; then the oldest are dropped, counted and told of. @default 100_000 */
   readonly maxBufferedRows?: number | undefined;
@@ -56,6 +63,8 @@ export interface EngineSettings {
   readonly retentionDays: number;
   readonly maxRuns: number;
   readonly statisticsDays: number;
+  /** undefined: none */
+  readonly spoolFolder: string | undefined;
   readonly flushIntervalMs: number;
   readonly maxBufferedRows: number;
   readonly maxBufferedBytes: number;
@@ -74,11 +83,17 @@ export function settingsOf(options: RogerEngineOptions): EngineSettings {
     retentionDays: retention.days ?? 30,
     maxRuns: retention.maxRuns ?? 10_000_000,
     statisticsDays: retention.statisticsDays ?? 400,
+    spoolFolder: spoolFolderOf(options),
     flushIntervalMs: options.flushIntervalMs ?? 100,
     maxBufferedRows: options.maxBufferedRows ?? 100_000,
     maxBufferedBytes: options.maxBufferedBytes ?? 128 * 1024 * 1024,
     lostAfterMs: options.lostAfterMs ?? 60_000,
   };
+}
+
+function spoolFolderOf({ database, spool }: RogerEngineOptions): string | undefined {
+  if (spool !== undefined) return spool === false ? undefined : spool.folder;
+  return 'sqlite' in database ? `${database.sqlite}.spool` : undefined;
 }
 
 type Check = (value: unknown, path: string) => Problem[];
@@ -96,6 +111,13 @@ const CHECKS: Record<keyof RogerEngineOptions, Check> = {
     isRecord(value)
       ? problemsOfFields(value, RETENTION_CHECKS, path)
       : [{ path, message: `must be an object, not ${shown(value)}` }],
+  spool: (value, path) => {
+    const folder: unknown = isRecord(value) ? (value as { folder?: unknown }).folder : undefined;
+    const isFolder = typeof folder === 'string' && folder.trim() !== '';
+    return value === false || isFolder
+      ? []
+      : [{ path, message: "must be { folder: '/var/lib/jobs/spool' } or false" }];
+  },
   flushIntervalMs: wholeNumber(1, 60_000, 'ms'),
   maxBufferedRows: wholeNumber(1_000, 10_000_000, 'rows'),
   maxBufferedBytes: wholeNumber(1024 * 1024, 16 * 1024 ** 3, 'bytes'),

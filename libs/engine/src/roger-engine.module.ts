@@ -29,6 +29,7 @@ import { RunHistory } from './history/run-history.service';
 import { FactsReader } from './records/job-facts';
 import { EngineStore } from './store/engine-store';
 import { HistoryWriter } from './writer/history-writer';
+import { Spool } from './writer/spool';
 
 /** What stands beside the options in `forRoot` and `forRootAsync`. */
 export interface RogerEngineExtras {
@@ -107,8 +108,10 @@ class EngineParts {
     const { nodeId } = cluster;
     const store = new EngineStore(settings.database, nodeId);
     const facts = new FactsReader(settings.argsRecording, settings.maxRecordedBytes);
+    const { spoolFolder: folder, maxBufferedBytes: maxBytes } = settings;
+    const spool = folder === undefined ? undefined : new Spool({ folder, maxBytes }, log);
     const writer = new HistoryWriter(
-      { nodeId, facts, store, log },
+      { nodeId, facts, store, log, spool },
       {
         flushIntervalMs: settings.flushIntervalMs,
         maxValueBytes: settings.maxRecordedBytes,

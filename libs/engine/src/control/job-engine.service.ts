@@ -24,7 +24,7 @@ export type Obstacle =
   | 'not running'
   | 'held'
   | 'not held'
-  /** It was cancelled and has only to be met. */
+  /** It was cancelled (removed, ended by decree) and has not been met yet; then it can't be sent again either. */
   | 'cancelled'
   /** Another job has its queue key. */
   | 'duplicate'
@@ -240,6 +240,8 @@ export class JobEngine {
     const record = await this.get(id, place);
     if (record === undefined) return nothing('unknown');
     if (!FINAL.has(record.state)) return nothing('not ended');
+    // Its cancel waits for the copy that is still in the queue, and would meet the new one.
+    if (await this.parts.globalState.isCancelled(record.partition, id)) return nothing('cancelled');
     if (record.state === 'buried') {
       const { status } = await this.fromBuried(record);
       if (status === 'enqueued') return { did: 'enqueued' };

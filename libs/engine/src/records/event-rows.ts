@@ -132,7 +132,7 @@ export function endedRun(facts: JobFacts, run: RunRecord, end: JobEnd, value: st
 }
 
 /** How a run of this end counts. */
-export function resultOf({ outcome, reason }: Pick<JobEnd, 'outcome' | 'reason'>): RunResult {
+function resultOf({ outcome, reason }: Pick<JobEnd, 'outcome' | 'reason'>): RunResult {
   switch (outcome) {
     case 'retried':
     case 'failed':

@@ -3,6 +3,7 @@ import type { QueueAddress } from 'nestjs-roger';
 import type { Kysely as Database, RawBuilder, Transaction } from 'kysely';
 import { CompiledQuery, Kysely, Migrator, sql } from 'kysely';
 import type { DatabaseOptions } from '../engine.options';
+import { RUN_ENDED } from '../records/rows';
 import type { BatchStore } from '../writer/history-writer';
 import type { Batch } from '../writer/record-buffer';
 import { COUNTS, JOBS, postgresRows, postgresUpsert, RUNS, sqliteRows, sqliteUpsert } from './batch-sql';
@@ -100,6 +101,16 @@ export class EngineStore implements BatchStore {
       .where('state', '=', 'queued')
       .where('queued_at', '<=', at)
       .execute();
+  }
+
+  async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.writing
+      .selectFrom('roger_runs')
+      .select('id')
+      .where('id', 'in', runIds)
+      .where('seq', '>=', RUN_ENDED)
+      .execute();
+    return new Set(rows.map(({ id }) => id));
   }
 
   isRefusal(error: unknown): boolean {

@@ -1,18 +1,15 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
 import type { Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
-import {
-  begunJob,
-  begunRun,
-  endedJob,
-  endedRun,
-  enqueuedJob,
-  EventClock,
-  resultOf,
-} from '../records/event-rows';
+import { begunJob, begunRun, endedJob, endedRun, enqueuedJob, EventClock } from '../records/event-rows';
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
 import type { Batch, BufferLimits } from './record-buffer';
 import { RecordBuffer } from './record-buffer';
+import type { Segment, Spool } from './spool';
+import { UNSPOOLED } from './spool';
+import { spooledLine } from './spooled-rows';
+import type { SpooledRows } from './spooled-rows';
+import { SpoolReplay } from './spool-replay';
 
 /** Where batches go. */
 export interface BatchStore {
@@ -20,6 +17,8 @@ export interface BatchStore {
   write(batch: Batch, number: number): Promise<void>;
   /** What was queued there up to then was removed. */
   markPurged(address: QueueAddress, at: number): Promise<void>;
+  /** Of these runs those whose end it has. */
+  endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Whether the database refused what it was given, and would again. */
   isRefusal(error: unknown): boolean;
 }
@@ -35,6 +34,8 @@ export interface WriterParts {
   readonly facts: FactsReader;
   readonly store: BatchStore;
   readonly log: RogerLog;
+  /** Where it is kept for the case of a kill. */
+  readonly spool?: Spool | undefined;
 }
 
 /** Rows of each table per transaction, and about how many bytes. */
@@ -84,20 +85,33 @@ export class HistoryWriter implements JobRecorder {
   private trouble: Error | undefined;
   private isClosed = false;
   private heartbeat: NodeJS.Timeout | undefined;
+  private readonly replay: SpoolReplay | undefined;
 
   constructor(
     private readonly parts: WriterParts,
     private readonly options: WriterOptions,
   ) {
     this.buffer = new RecordBuffer(options);
+    const { spool, store, log } = parts;
+    if (spool === undefined) return;
+    this.replay = new SpoolReplay({
+      ...{ spool, store, log },
+      room: () => options.maxRows / 2 - this.buffer.rowCount,
+      add: (rows, isCounted, segment) => {
+        this.add(rows, isCounted, segment);
+        this.flushSoon();
+      },
+    });
   }
 
   /** The database can be written to. */
   start(): void {
     this.heartbeat = setInterval(() => {
       if (performance.now() - this.lastWriteAt >= HEARTBEAT_MS) this.flushSoon(0);
+      this.parts.spool?.touch();
     }, HEARTBEAT_MS).unref();
     this.flushSoon(0);
+    this.replay?.start();
   }
 
   get status(): WriterStatus {
@@ -109,19 +123,22 @@ export class HistoryWriter implements JobRecorder {
   // --- what Roger tells
 
   enqueued(job: Job, heldWhy?: string): void {
-    this.dropped(this.buffer.addJob(enqueuedJob(this.factsOf(job), job, heldWhy)));
-    this.flushSoon();
+    const row = enqueuedJob(this.factsOf(job), job, heldWhy);
+    this.record({ job: row, run: undefined, waitMs: undefined });
   }
 
   began(run: RunRecord): void {
     const known = this.running.get(run.id);
     const facts = known ?? this.factsOf(run.job);
     this.running.set(run.id, facts);
-    if (known === undefined) {
-      this.dropped(this.buffer.addJob(begunJob(facts, run, this.clock.next(run.startedAt))));
-    }
-    this.dropped(this.buffer.addRun(begunRun(facts, run, known !== undefined)));
-    this.flushSoon();
+    const isFirst = known === undefined;
+    this.record({
+      job: isFirst ? begunJob(facts, run, this.clock.next(run.startedAt)) : undefined,
+      run: begunRun(facts, run, !isFirst),
+      waitMs: undefined,
+    });
+    // What the handler does next may be the end of the process.
+    this.parts.spool?.write();
   }
 
   ended(end: JobEnd): void {
@@ -129,13 +146,12 @@ export class HistoryWriter implements JobRecorder {
     // What could not be read has no name to be found by; it stands among the buried.
     if (job === undefined) return;
     const facts = (run === undefined ? undefined : this.running.get(run.id)) ?? this.factsOf(job);
-    this.dropped(this.buffer.addJob(endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at))));
-    if (run !== undefined) {
-      this.running.delete(run.id);
-      this.dropped(this.buffer.addRun(endedRun(facts, run, end, this.valueOf(end.result))));
-      this.count(run, end);
-    }
-    this.flushSoon();
+    if (run !== undefined) this.running.delete(run.id);
+    this.record({
+      job: endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at)),
+      run: run === undefined ? undefined : endedRun(facts, run, end, this.valueOf(end.result)),
+      waitMs: run === undefined ? undefined : waitOf(run),
+    });
   }
 
   purged(address: QueueAddress, at: number): void {
@@ -147,10 +163,21 @@ export class HistoryWriter implements JobRecorder {
     }, PURGE_AGAIN_MS).unref();
   }
 
-  private count({ job, startedAt }: RunRecord, end: JobEnd): void {
-    // Of a later attempt it is not known on this node since when it waited.
-    const waitMs = job.attempt > 1 ? undefined : startedAt - Math.max(job.queuedAt, job.runAt ?? 0);
-    this.buffer.counts.add(job.name, end.at, resultOf(end), end.at - startedAt, waitMs);
+  private record(rows: SpooledRows): void {
+    const { spool } = this.parts;
+    this.add(rows, true, spool === undefined ? UNSPOOLED : spool.append(spooledLine(rows)));
+    this.flushSoon();
+  }
+
+  private add({ job, run, waitMs }: SpooledRows, isCounted: boolean, segment: Segment): void {
+    // Else the first of two rows that outdoes the other would let the segment go.
+    segment.hold();
+    if (job !== undefined) this.dropped(this.buffer.addJob(job, segment));
+    if (run !== undefined) {
+      const isCounting = isCounted && run.result !== null;
+      this.dropped(this.buffer.addRun(run, isCounting ? { waitMs } : undefined, segment));
+    }
+    segment.release();
   }
 
   /** Those that the buffer has, or read anew. */
@@ -191,10 +218,13 @@ export class HistoryWriter implements JobRecorder {
   /** Takes and writes no more. */
   close(): void {
     this.isClosed = true;
+    this.replay?.close();
     clearTimeout(this.timer);
     clearInterval(this.heartbeat);
     const { buffered, dropped } = this.status;
-    if (buffered === 0 && dropped === 0) return;
+    const { spool } = this.parts;
+    spool?.close(buffered === 0 && this.replay?.isBusy !== true);
+    if (dropped === 0 && (buffered === 0 || spool !== undefined)) return;
     this.parts.log.warn(
       `The job history of this process has gaps: ${dropped} updates of rows were dropped, and ${buffered} were not written when it ended`,
     );
@@ -244,6 +274,7 @@ export class HistoryWriter implements JobRecorder {
       try {
         await this.parts.store.write(next.batch, next.number);
         this.pending.shift();
+        release(next.batch);
       } catch (error) {
         if (!this.parts.store.isRefusal(error)) {
           // Again as it is and under its number: it may have been written, and only the answer was lost.
@@ -264,6 +295,7 @@ export class HistoryWriter implements JobRecorder {
     const halves = rows > 1 ? [...halvesOf(batch)] : [];
     this.pending.splice(0, 1, ...halves.map((half) => ({ batch: half, number: ++this.lastBatch })));
     if (halves.length > 0) return;
+    release(batch);
     this.droppedNow += rows;
     this.parts.log.error(`The database refuses a row of the job history: ${messageOf(error)}`);
   }
@@ -319,16 +351,27 @@ export class HistoryWriter implements JobRecorder {
   }
 }
 
-function* halvesOf({ jobs, runs, counts }: Batch): Generator<Batch> {
+function* halvesOf({ jobs, runs, counts, segments }: Batch): Generator<Batch> {
   const nothing: Batch['counts'] = [];
+  // The second is written last, and lets go for both.
+  const none: Batch['segments'] = new Map();
   if (jobs.length > 0 && runs.length > 0) {
-    yield { jobs, runs: [], counts };
-    yield { jobs: [], runs, counts: nothing };
+    yield { jobs, runs: [], counts, segments: none };
+    yield { jobs: [], runs, counts: nothing, segments };
     return;
   }
   const middle = Math.ceil(Math.max(jobs.length, runs.length) / 2);
-  yield { jobs: jobs.slice(0, middle), runs: runs.slice(0, middle), counts };
-  yield { jobs: jobs.slice(middle), runs: runs.slice(middle), counts: nothing };
+  yield { jobs: jobs.slice(0, middle), runs: runs.slice(0, middle), counts, segments: none };
+  yield { jobs: jobs.slice(middle), runs: runs.slice(middle), counts: nothing, segments };
+}
+
+function release({ segments }: Batch): void {
+  for (const [segment, rows] of segments) segment.release(rows);
+}
+
+/** Of a later attempt it is not known on this node since when it waited. */
+function waitOf({ job, startedAt }: RunRecord): number | undefined {
+  return job.attempt > 1 ? undefined : startedAt - Math.max(job.queuedAt, job.runAt ?? 0);
 }
 
 function messageOf(error: unknown): string {

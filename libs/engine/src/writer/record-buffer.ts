@@ -3,12 +3,16 @@ import type { JobRow, RunRow } from '../records/rows';
 import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
+import type { Segment } from './spool';
+import { UNSPOOLED } from './spool';
 
 /** What goes to the database in one transaction. */
 export interface Batch {
   readonly jobs: readonly JobRow[];
   readonly runs: readonly RunRow[];
   readonly counts: readonly Counted[];
+  /** How many of the rows each segment has: they are let go when the database has them. */
+  readonly segments: ReadonlyMap<Segment, number>;
 }
 
 export interface BufferLimits {
@@ -19,18 +23,34 @@ export interface BufferLimits {
 /** What of a row takes memory besides its fixed part. */
 const ROW_BYTES = 500;
 
-interface EnqueuedRow {
-  readonly row: JobRow;
+interface Held<Row> {
+  readonly row: Row;
+  readonly segment: Segment;
+}
+
+interface EnqueuedRow extends Held<JobRow> {
   /** By `performance.now()`. */
   readonly addedAt: number;
+}
+
+interface HeldRun extends Held<RunRow> {
+  /** Whether the run counts when it is written, with its row: so it does once, whoever writes it in the end. */
+  readonly counts: boolean;
+  readonly waitMs: number | undefined;
+}
+
+/** Of a run that has ended. */
+export interface Counting {
+  /** undefined: not known */
+  readonly waitMs: number | undefined;
 }
 
 export class RecordBuffer {
   /** Jobs of which nothing is known but that they were enqueued: their next row may make this one needless. */
   private readonly enqueued = new Map<string, EnqueuedRow>();
-  private readonly jobs = new Map<string, JobRow>();
-  private readonly runs = new Map<string, RunRow>();
-  readonly counts = new HourlyCounts();
+  private readonly jobs = new Map<string, Held<JobRow>>();
+  private readonly runs = new Map<string, HeldRun>();
+  private readonly counts = new HourlyCounts();
   private bytes = 0;
 
   constructor(private readonly limits: BufferLimits) {}
@@ -54,69 +74,93 @@ export class RecordBuffer {
 
   /** Its row as far as it is known here. */
   jobOf(partition: string, id: string): JobRow | undefined {
-    const key = `${partition}/${id}`;
-    return this.jobs.get(key) ?? this.enqueued.get(key)?.row;
+    return this.heldOf(`${partition}/${id}`)?.row;
+  }
+
+  private heldOf(key: string): Held<JobRow> | undefined {
+    return this.jobs.get(key) ?? this.enqueued.get(key);
   }
 
   /** @returns how many older rows had to go. */
-  addJob(row: JobRow): number {
+  addJob(row: JobRow, segment = UNSPOOLED): number {
     const key = `${row.facts.partition}/${row.facts.job_id}`;
-    const other = this.jobs.get(key) ?? this.enqueued.get(key)?.row;
-    if (other !== undefined) {
-      if (!holdsOver(row, other)) return 0;
-      this.bytes -= bytesOfJob(other);
-      this.enqueued.delete(key);
-    }
+    const other = this.heldOf(key);
+    if (other !== undefined && !holdsOver(row, other.row)) return 0;
+    segment.hold();
     if (row.state === 'queued' && other === undefined) {
-      this.enqueued.set(key, { row, addedAt: performance.now() });
+      this.enqueued.set(key, { row, segment, addedAt: performance.now() });
     } else {
-      this.jobs.set(key, row);
+      this.enqueued.delete(key);
+      this.jobs.set(key, { row, segment });
     }
     this.bytes += bytesOfJob(row);
-    return this.shrink();
-  }
-
-  /** @returns how many older rows had to go. */
-  addRun(row: RunRow): number {
-    const other = this.runs.get(row.id);
-    if (other !== undefined) {
-      if (row.seq <= other.seq) return 0;
-      this.bytes -= bytesOfRun(other);
-    }
-    this.runs.set(row.id, row);
-    this.bytes += bytesOfRun(row);
+    if (other !== undefined) this.outdoneJob(other);
     return this.shrink();
   }
 
   /**
-   * The oldest rows, and all that was counted.
+   * @param counting for one that is to be counted
+   * @returns how many older rows had to go.
+   */
+  addRun(row: RunRow, counting: Counting | undefined, segment = UNSPOOLED): number {
+    const other = this.runs.get(row.id);
+    if (other !== undefined && row.seq <= other.row.seq) return 0;
+    segment.hold();
+    this.runs.set(row.id, { row, segment, counts: counting !== undefined, waitMs: counting?.waitMs });
+    this.bytes += bytesOfRun(row);
+    if (other !== undefined) this.outdoneRun(other);
+    return this.shrink();
+  }
+
+  /**
+   * The oldest rows, and what there is to be counted of them.
    * @param holdMs so long jobs of which nothing is known but that they were enqueued are left
    */
   take(maxRows: number, maxBytes: number, holdMs: number): Batch {
     const jobs: JobRow[] = [];
     const runs: RunRow[] = [];
+    const segments = new Map<Segment, number>();
     let bytes = 0;
-    for (const [key, row] of this.jobs) {
+    for (const [key, { row, segment }] of this.jobs) {
       if (jobs.length >= maxRows || bytes >= maxBytes) break;
       bytes += bytesOfJob(row);
       jobs.push(row);
+      addOne(segments, segment);
       this.jobs.delete(key);
     }
     const addedBefore = performance.now() - holdMs;
-    for (const [key, { row, addedAt }] of this.enqueued) {
+    for (const [key, { row, segment, addedAt }] of this.enqueued) {
       if (jobs.length >= maxRows || bytes >= maxBytes || addedAt > addedBefore) break;
       bytes += bytesOfJob(row);
       jobs.push(row);
+      addOne(segments, segment);
       this.enqueued.delete(key);
     }
-    for (const [key, row] of this.runs) {
+    for (const [key, held] of this.runs) {
       if (runs.length >= maxRows || bytes >= maxBytes) break;
-      bytes += bytesOfRun(row);
-      runs.push(row);
+      bytes += bytesOfRun(held.row);
+      runs.push(held.row);
+      addOne(segments, held.segment);
+      this.count(held);
       this.runs.delete(key);
     }
     this.bytes -= bytes;
-    return { jobs, runs, counts: this.counts.take() };
+    return { jobs, runs, counts: this.counts.take(), segments };
+  }
+
+  private count({ counts, row, waitMs }: HeldRun): void {
+    if (!counts || row.result === null || row.ended_at === null) return;
+    this.counts.add(row.facts.name, row.ended_at, row.result, row.ended_at - row.started_at, waitMs);
+  }
+
+  private outdoneJob({ row, segment }: Held<JobRow>): void {
+    this.bytes -= bytesOfJob(row);
+    segment.release();
+  }
+
+  private outdoneRun({ row, segment }: HeldRun): void {
+    this.bytes -= bytesOfRun(row);
+    segment.release();
   }
 
   private shrink(): number {
@@ -133,28 +177,33 @@ export class RecordBuffer {
   }
 
   private dropEnqueued(): void {
-    for (const [key, { row }] of this.enqueued) {
+    for (const [key, held] of this.enqueued) {
       this.enqueued.delete(key);
-      this.bytes -= bytesOfJob(row);
+      this.outdoneJob(held);
       return;
     }
   }
 
   private dropJob(): void {
-    for (const [key, row] of this.jobs) {
+    for (const [key, held] of this.jobs) {
       this.jobs.delete(key);
-      this.bytes -= bytesOfJob(row);
+      this.outdoneJob(held);
       return;
     }
   }
 
   private dropRun(): void {
-    for (const [key, row] of this.runs) {
+    for (const [key, held] of this.runs) {
       this.runs.delete(key);
-      this.bytes -= bytesOfRun(row);
+      this.count(held);
+      this.outdoneRun(held);
       return;
     }
   }
+}
+
+function addOne(segments: Map<Segment, number>, segment: Segment): void {
+  segments.set(segment, (segments.get(segment) ?? 0) + 1);
 }
 
 function bytesOfJob({ facts: { args }, reason_message }: JobRow): number {

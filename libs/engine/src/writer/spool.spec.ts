@@ -1,0 +1,130 @@
+// The spool: what a dead process left is taken over whole, by one, whatever else lies in the folder.
+import { spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RogerLog } from 'nestjs-roger';
+import { thisProcess } from './process-identity';
+import { Spool } from './spool';
+
+let folder: string;
+let lines: string[];
+let log: RogerLog;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'roger-spool-'));
+  lines = [];
+  const keep = (line: string): void => void lines.push(line);
+  log = { log: keep, warn: keep, error: keep, debug: keep };
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const newSpool = (maxBytes = 10_000_000): Spool => new Spool({ folder, maxBytes }, log);
+
+function textIn(files: readonly string[]): string {
+  return files.map((file) => readFileSync(file, 'utf8')).join('');
+}
+
+/** As a process that was killed leaves it. */
+function leave(name: string, text: string): void {
+  const { pid } = spawnSync(process.execPath, ['-e', '']);
+  mkdirSync(join(folder, name));
+  writeFileSync(join(folder, name, 'owner.json'), JSON.stringify({ ...thisProcess(), pid }));
+  writeFileSync(join(folder, name, '1.events'), text);
+}
+
+test('what was appended is in the file before any setImmediate', async () => {
+  const spool = newSpool();
+  await new Promise<void>((resolve) => {
+    setImmediate(() => {
+      const files = readdirSync(folder).map((name) => join(folder, name, '1.events'));
+      expect(textIn(files)).toBe('one\ntwo\n');
+      resolve();
+    });
+    spool.append('one').hold();
+    spool.append('two').hold();
+  });
+  spool.close(true);
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test('what the dead left is taken over once, by one of those that try', () => {
+  leave('roger-0123456789abcdef', 'x\n');
+  const claimed = [newSpool(), newSpool(), newSpool()].flatMap((spool) => spool.claim());
+  expect(claimed).toHaveLength(1);
+  expect(textIn(claimed[0]?.files ?? [])).toBe('x\n');
+});
+
+test('who dies with what it took over leaves both', () => {
+  leave('roger-0123456789abcdef', 'first\n');
+  const second = newSpool();
+  second.append('second').hold();
+  expect(second.claim()).toHaveLength(1);
+  second.close(false);
+  const [legacy] = newSpool().claim();
+  expect(
+    textIn(legacy?.files ?? [])
+      .split('\n')
+      .sort(),
+  ).toEqual(['', 'first', 'second']);
+  legacy?.remove();
+});
+
+test('what belongs to a process that lives, or to nobody known, stays', () => {
+  const other = newSpool();
+  other.append('mine').hold();
+  other.write();
+  mkdirSync(join(folder, 'roger-00000000000000ff'));
+  writeFileSync(join(folder, 'roger-00000000000000ff', 'owner.json'), '{torn');
+  mkdirSync(join(folder, 'lost+found'));
+  writeFileSync(join(folder, 'notes.txt'), 'hello');
+  expect(newSpool().claim()).toEqual([]);
+  expect(lines).toEqual([]);
+});
+
+test('a process of the same id that started later is not taken for the owner', () => {
+  const name = 'roger-0123456789abcdef';
+  leave(name, 'x\n');
+  const { startedAt } = thisProcess();
+  const owner = { ...thisProcess(), startedAt: startedAt === 0 ? 0 : startedAt - 1 };
+  writeFileSync(join(folder, name, 'owner.json'), JSON.stringify(owner));
+  expect(newSpool().claim()).toHaveLength(startedAt === 0 ? 0 : 1);
+});
+
+test('files go when the database has what is in them, and the oldest when there are too many', () => {
+  const spool = newSpool(2_000_000);
+  const line = 'x'.repeat(500_000);
+  const written = [1, 2, 3].map(() => {
+    const segment = spool.append(line);
+    segment.hold();
+    spool.write();
+    return segment;
+  });
+  for (const segment of written) segment.release();
+  const filesOf = (): string[] => readdirSync(join(folder, readdirSync(folder)[0] ?? ''));
+  expect(filesOf().filter((name) => name.endsWith('.events')).length).toBeLessThanOrEqual(1);
+  for (let index = 0; index < 12; index++) {
+    spool.append(line).hold();
+    spool.write();
+  }
+  expect(filesOf().filter((name) => name.endsWith('.events')).length).toBeLessThanOrEqual(3);
+  expect(lines).toHaveLength(1);
+  spool.close(false);
+});
+
+test('a folder that can not be made stops nothing, and is said once', () => {
+  appendFileSync(join(folder, 'file'), '');
+  const spool = new Spool({ folder: join(folder, 'file'), maxBytes: 1_000 }, log);
+  spool.append('one').hold();
+  spool.append('two').hold();
+  expect(spool.claim()).toEqual([]);
+  spool.close(false);
+  expect(lines).toHaveLength(1);
+});
