@@ -225,6 +225,7 @@ export class Holds {
   private letGo(job: KeyedJob, isNow: boolean, at: number): void {
     this.leave(job, at);
     if (isNow) job.runAt = undefined;
+    job.place = this.host.newPlace();
     const seconds = job.runAt === undefined ? 0 : secondsUntil(job.runAt, at);
     if (seconds > 0) {
       this.host.send(job, { kind: 'delay', seconds });
@@ -232,7 +233,7 @@ export class Holds {
     }
     const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
     const first = line?.next;
-    job.place = isNow && first !== undefined ? first.place - 1 : this.host.newPlace();
+    if (isNow && first !== undefined) job.place = first.place - 1;
     if (line?.holder !== undefined) {
       this.host.waitInLine(job, line);
       return;
