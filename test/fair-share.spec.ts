@@ -21,8 +21,8 @@ test('each node runs as many jobs at once as its own maxWorkers, and no more, ho
   await node(partition, 2, 'small', sightings);
   await node(partition, 7, 'large', sightings);
   const { jobs } = await startApp({ connection, mode: 'producer' });
-  const ids = Array.from({ length: 2_000 }, (_, n) => `job-${n}`);
-  await Promise.all(ids.map((id) => jobs.enqueue(Work, { ms: 1 }, { partition, id })));
+  const ids = Array.from({ length: 1_000 }, (_, n) => `job-${n}`);
+  await Promise.all(ids.map((id) => jobs.enqueue(Work, { ms: 5 }, { partition, id })));
   await sightings.ended(ids);
   expect(sightings.peak('small')).toBe(2);
   expect(sightings.peak('large')).toBe(7);

@@ -233,7 +233,8 @@ export class Holds {
     }
     const line = job.executionKey === undefined ? undefined : job.partition.lineOf(job.executionKey);
     const first = line?.next;
-    if (isNow && first !== undefined) job.place = first.place - 1;
+    // No two may have one place: a state that is read back would have them in another order.
+    if (isNow && first !== undefined) job.place = first.place - 1 / (job.place + 1);
     if (line?.holder !== undefined) {
       this.host.waitInLine(job, line);
       return;
