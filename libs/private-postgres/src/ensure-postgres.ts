@@ -27,10 +27,11 @@ apt-get $wait -q install -y --no-install-recommends postgresql
 
 /**
  * Whether PostgreSQL is installed, after installing it if need be and possible: on Debian and its like, as root or with a
- * `sudo` that asks for no password. Elsewhere, or when that fails, the log tells why, and the answer is false.
+ * `sudo` that asks for no password. Elsewhere, or when that fails, the log tells why, and the answer is false. Several
+ * processes may call it at once.
  */
 export async function ensurePostgres(log: (line: string) => void = () => undefined): Promise<boolean> {
-  if (findPostgres() !== undefined) return true;
+  if (await isInstalled()) return true;
   if (!(await run('apt-get', ['--version'])).ok) {
     log(
       'PostgreSQL is not installed, and there is no apt-get to install it with. Please install it by hand.',
@@ -44,10 +45,23 @@ export async function ensurePostgres(log: (line: string) => void = () => undefin
   }
   log('Installing PostgreSQL with apt-get; this takes a minute or two.');
   const { ok, output } = await run(shell.command, [...shell.args, '-c', INSTALL]);
-  if (ok && findPostgres() !== undefined) return true;
+  if (ok && (await isInstalled())) return true;
   const end = output.trimEnd().split('\n').slice(-OUTPUT_LINES_IN_LOG).join('\n');
   log(`PostgreSQL could not be installed. The end of what apt-get says:\n${end}`);
   return false;
+}
+
+async function isInstalled(): Promise<boolean> {
+  if (findPostgres() === undefined) return false;
+  // While another process installs it, the programs are there before what they need.
+  const { ok, output } = await run('dpkg-query', [
+    '--show',
+    '--showformat=${db:Status-Status}\\n',
+    'postgresql*',
+  ]);
+  const isUnderWay = (status: string): boolean =>
+    ['half-installed', 'unpacked', 'half-configured'].includes(status);
+  return !ok || !output.split('\n').some(isUnderWay);
 }
 
 interface Command {
