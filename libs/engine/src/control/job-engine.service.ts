@@ -3,6 +3,7 @@ import type { BuriedJobs, ClusterRunningJob, GlobalStateService, InfoService, Jo
 import { InvalidArgumentError, QueueNotFoundError } from 'nestjs-roger';
 import type { JobFilter, JobRecord, JobRecords } from '../history/job-records.service';
 import type { Page, PageOptions } from '../history/page';
+import { isFinal } from '../records/rows';
 import type { HistoryWriter } from '../writer/history-writer';
 import type { Decrees } from './decrees';
 import { jobOfRecord } from './recorded-job';
@@ -61,9 +62,6 @@ export interface JobEngineParts {
 const KILL_WAIT_MS = 10_000;
 const LOOK_MS = 100;
 const FLUSH_MS = 1_000;
-const FINAL: ReadonlySet<string> = new Set([
-  ...['done', 'failed', 'discarded', 'cancelled', 'buried', 'purged', 'removed'],
-]);
 const BEFORE_ALL = 'run now';
 
 /**
@@ -239,7 +237,7 @@ export class JobEngine {
   async retry(id: string, place: JobPlace = {}): Promise<Did<'enqueued'>> {
     const record = await this.get(id, place);
     if (record === undefined) return nothing('unknown');
-    if (!FINAL.has(record.state)) return nothing('not ended');
+    if (!isFinal(record.state)) return nothing('not ended');
     // Its cancel waits for the copy that is still in the queue, and would meet the new one.
     if (await this.parts.globalState.isCancelled(record.partition, id)) return nothing('cancelled');
     if (record.state === 'buried') {
@@ -261,7 +259,7 @@ export class JobEngine {
   private async alive(id: string, place: JobPlace): Promise<JobRecord | 'unknown' | 'ended'> {
     const record = await this.get(id, place);
     if (record === undefined) return 'unknown';
-    return FINAL.has(record.state) ? 'ended' : record;
+    return isFinal(record.state) ? 'ended' : record;
   }
 
   private async holdNow(record: JobRecord, why: string): Promise<Did<'held'>> {

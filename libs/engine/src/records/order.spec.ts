@@ -4,7 +4,7 @@ import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunJob, endedJob, enqueuedJob } from './event-rows';
 import { FactsReader } from './job-facts';
 import type { JobRow } from './rows';
-import { decreePhaseOf, FINAL_STATES, holdsOver } from './rows';
+import { decreePhaseOf, holdsOver, isFinal } from './rows';
 
 const facts = new FactsReader('full', 1_000);
 const BASE: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 0 };
@@ -98,9 +98,8 @@ test('what is over stays over within one life, and a later life counts more', ()
       const held = settled(rows);
       const lastLife = Math.max(...rows.map((row) => row.facts.queued_at));
       expect(held?.facts.queued_at).toBe(lastLife);
-      const isFinal = ({ state }: JobRow): boolean => (FINAL_STATES as readonly string[]).includes(state);
-      const hasEnded = rows.some((row) => row.facts.queued_at === lastLife && isFinal(row));
-      expect(held !== undefined && isFinal(held)).toBe(hasEnded);
+      const hasEnded = rows.some((row) => row.facts.queued_at === lastLife && isFinal(row.state));
+      expect(held !== undefined && isFinal(held.state)).toBe(hasEnded);
     }),
   );
 });

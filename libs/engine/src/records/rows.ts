@@ -33,6 +33,10 @@ export const FINAL_STATES = [
   'removed',
 ] as const;
 
+export function isFinal(state: JobState): boolean {
+  return (FINAL_STATES as readonly JobState[]).includes(state);
+}
+
 /** How a run ended. */
 export type RunResult =
   | 'done'
