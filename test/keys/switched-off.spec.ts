@@ -76,7 +76,7 @@ test('jobs of a definition that is off are refused, by name, and others are not'
 });
 
 describe.each(KINDS)('jobs %s', (_kind, isKeyed, name) => {
-  test('that are queued when their definition is off are held, and run in their order when it is on', async () => {
+  test('that are queued when their definition is off are held, and run when it is on, those with keys in their order', async () => {
     const { producer, partition, sightings, start } = await stage();
     const { globalState } = producer;
     const ids = Array.from({ length: 40 }, (_, n) => `job-${n}`);
