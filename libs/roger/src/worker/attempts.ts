@@ -22,6 +22,7 @@ import type { BuriedReason } from '../transport';
 import type { AbortLadder } from './abort-ladder';
 import type { AfterFailure, CallbackChain, CallbackStates } from './callbacks';
 import { afterFailure, afterUnknown, secondsFor } from './retry-policy';
+import { buriedReasonOf, ReasonOfError } from './end-reason';
 import type { Run } from './run';
 import { brokerLimit, ownLimit } from './run-limits';
 import type { RunLimits } from './run-limits';
@@ -31,7 +32,7 @@ import type { StrayRejections } from './stray-rejections';
 export type End =
   | { readonly kind: 'done'; readonly result?: unknown }
   /** It failed, and that was its only attempt. */
-  | { readonly kind: 'failed'; readonly reason: BuriedReason }
+  | { readonly kind: 'failed'; readonly reason: EndReason }
   /** Its handler said that there is nothing to do. */
   | { readonly kind: 'discarded'; readonly reason?: EndReason }
   | { readonly kind: 'cancelled'; readonly reason: string }
@@ -192,7 +193,7 @@ export class Attempts {
     if (!this.parts.callbacks.isEmpty) {
       await this.parts.callbacks.onBuried({ ...address, job, body, error }, states);
     }
-    return { kind: 'bury', reason: reasonOf(error) };
+    return { kind: 'bury', reason: buriedReasonOf(error) };
   }
 
   private async failed(
@@ -230,12 +231,12 @@ export class Attempts {
           kind: 'retry',
           afterSeconds: next.afterSeconds,
           changes: { attempt: job.attempt + 1 },
-          reason: reasonOf(error),
+          reason: new ReasonOfError(error),
         };
       case 'bury':
         return this.bury(error, body, run, job, states);
       case 'end':
-        return { kind: 'failed', reason: reasonOf(error) };
+        return { kind: 'failed', reason: new ReasonOfError(error) };
     }
   }
 
@@ -244,10 +245,10 @@ export class Attempts {
     if (verdict instanceof SnoozeJob) {
       const afterSeconds = secondsFor(verdict.delayMs);
       this.parts.log.debug(`Job ${job.name} ${job.id} asks to be called again in ${afterSeconds} s`);
-      return { kind: 'retry', afterSeconds, changes: {}, reason: reasonOf(verdict) };
+      return { kind: 'retry', afterSeconds, changes: {}, reason: new ReasonOfError(verdict) };
     }
     this.parts.log.log(`Job ${job.name} ${job.id} is discarded by its handler: ${oneLine(verdict.message)}`);
-    return { kind: 'discarded', reason: reasonOf(verdict) };
+    return { kind: 'discarded', reason: new ReasonOfError(verdict) };
   }
 
   /** Another node may know the name: a rolling deploy. Offered again for some minutes, then buried. */
@@ -310,14 +311,6 @@ class RunContext implements JobContext {
     this.run.progress = kept;
     this.parts.progress.told(this.job, kept);
   }
-}
-
-function reasonOf(error: Error): BuriedReason {
-  return {
-    type: 'code' in error && typeof error.code === 'string' ? error.code : error.name,
-    message: error.message,
-    ...(error.stack === undefined ? {} : { stack: error.stack }),
-  };
 }
 
 /** What a run throws that took too long has failed for that, unless its handler says what it means. */

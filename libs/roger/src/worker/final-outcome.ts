@@ -8,11 +8,11 @@ export function endedJobOf(end: End): EndedJob | undefined {
     case 'done':
       return { kind: 'done', result: end.result };
     case 'failed':
-      return { kind: 'failed', ...end.reason };
+      return { kind: 'failed', type: end.reason.type, message: end.reason.message };
     case 'discarded':
       return { kind: 'failed', type: 'DiscardJob', message: 'its handler said that there is nothing to do' };
     case 'bury':
-      return { kind: 'buried', ...end.reason };
+      return { kind: 'buried', type: end.reason.type, message: end.reason.message };
     case 'cancelled':
       return end;
     default:

@@ -6,6 +6,7 @@ import type { QueueAddress } from '../job/names';
 import type { JobRecorders, OpenRecord } from '../reports/job-recorders';
 import type { End } from './attempts';
 import { outcomeOf } from './end-outcome';
+import { typeOfError } from './end-reason';
 
 /** An end that is decided and not told yet. */
 export interface DecidedEnd {
@@ -67,16 +68,12 @@ function reasonOf({ end, abortReason }: DecidedEnd): EndReason | undefined {
         ? end.kind === 'lost'
           ? REFUSED
           : undefined
-        : { type: codeOf(abortReason), message: abortReason.message };
+        : { type: typeOfError(abortReason), message: abortReason.message };
     case 'hold':
       return { type: 'Held', message: end.why };
     case 'done':
       return undefined;
   }
-}
-
-function codeOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }
 
 function againOf(end: End, job: Job | undefined, at: number): JobEnd['again'] {

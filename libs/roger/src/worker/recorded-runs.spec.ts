@@ -151,6 +151,16 @@ test.each([
   },
 );
 
+test('the stack of a failure that is tried again is made when a recorder reads it, and not before', async () => {
+  const bench = new Bench();
+  let times = 0;
+  const error = Object.defineProperty(new Error('no'), 'stack', { get: () => `stack ${++times}` });
+  bench.perform = () => Promise.reject(error);
+  await bench.run(JOB);
+  expect(times).toBe(0);
+  expect(bench.ends[0]?.reason).toMatchObject({ type: 'Error', message: 'no', stack: 'stack 1' });
+});
+
 test('the last attempt that fails is told as buried, a time limit by its code', async () => {
   const bench = new Bench();
   bench.perform = (_args, { job }) =>
