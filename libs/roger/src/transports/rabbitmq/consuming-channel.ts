@@ -24,6 +24,8 @@ export interface ConsumingChannelEvents {
   onQueueGone(detail: string): void;
   /** The broker cancelled the consumers; the channel and its deliveries live on. */
   onCancelled(): void;
+  /** It takes nothing, has nothing unsettled, and should not be used again: see {@link ConsumingChannel.isSpent}. */
+  onSpent(): void;
   /** The message is about to leave its queue for good. */
   onLeaving?(message: ConsumeMessage): void;
 }
@@ -60,6 +62,8 @@ export class ConsumingChannel {
   private sawJobsWait = false;
   private followUpsUnderWay = 0;
   private onFollowedUp: (() => void) | undefined;
+  private hasCancelled = false;
+  private retiring: Promise<void> | undefined;
 
   constructor(
     private readonly channel: Channel,
@@ -101,7 +105,19 @@ export class ConsumingChannel {
       await this.cancelConsumers();
       this.startGeneration();
       await this.addConsumer();
+      this.tellIfSpent();
     });
+  }
+
+  /**
+   * Whether a consumer was cancelled on it, and nothing of it is left. What a leader of the queue sent to that consumer
+   * right before it went down may have been lost on its way between two broker nodes. The next delivery to a consumer
+   * brings that to light; for one that is cancelled there is none, and the broker takes the job for ours until the channel
+   * closes.
+   */
+  get isSpent(): boolean {
+    const hasNothing = this.currentUnsettled + this.oldUnsettled === 0 && this.followUpsUnderWay === 0;
+    return this.hasCancelled && hasNothing && !this.isLost && !this.isStopped;
   }
 
   /** Consumes once more after the broker has cancelled, the queue being there (again). */
@@ -117,6 +133,7 @@ export class ConsumingChannel {
       // An answer that costs nothing: each consumer is preceded by a prefetch of its own.
       await this.channel.prefetch(1);
     }).catch(() => undefined);
+    await this.retiring;
   }
 
   /** Takes no more deliveries. */
@@ -125,6 +142,24 @@ export class ConsumingChannel {
       this.isStopped = true;
       await this.cancelConsumers();
     }).catch(() => undefined);
+  }
+
+  /**
+   * Is not used again, and closes when the queue has written down what it was told. Resolves when the broker has read all
+   * that was sent. For one that is spent; never rejects.
+   */
+  retire(): Promise<void> {
+    return (this.retiring ??= this.retireNow());
+  }
+
+  private async retireNow(): Promise<void> {
+    this.acks.flush();
+    this.isLost = true;
+    const untilWritten = this.areAcksWritten ? 0 : ACK_WRITTEN_MS;
+    setTimeout(() => {
+      this.channel.close().catch(() => undefined);
+    }, untilWritten).unref();
+    await this.channel.prefetch(1).catch(() => undefined);
   }
 
   /** Waits for the settlements under way; closing the channel gives back what was not settled. Never rejects. */
@@ -139,12 +174,16 @@ export class ConsumingChannel {
     await this.channel.close().catch(() => undefined);
   }
 
+  private get areAcksWritten(): boolean {
+    return this.acksSent <= MAX_ACKS_PASSED_ON || performance.now() - this.lastAckAt > ACK_WRITTEN_MS;
+  }
+
   /**
    * Asks the queue for a job, which it answers in order behind the acks passed on to it; what the channel held back
    * follows those before it closes. A job that comes with the answer is given back by the close.
    */
   private async waitForAcks(): Promise<void> {
-    if (this.acksSent <= MAX_ACKS_PASSED_ON || performance.now() - this.lastAckAt > ACK_WRITTEN_MS) return;
+    if (this.areAcksWritten) return;
     await this.channel.get(this.queueName);
   }
 
@@ -262,18 +301,20 @@ export class ConsumingChannel {
   }
 
   private free(generation: number): void {
-    if (generation === this.generation) {
-      this.currentUnsettled--;
-      return;
-    }
-    this.oldUnsettled--;
-    if (this.isRefillDue) return;
+    if (generation === this.generation) this.currentUnsettled--;
+    else this.oldUnsettled--;
+    this.tellIfSpent();
+    if (generation === this.generation || this.isRefillDue || this.isLost) return;
     this.isRefillDue = true;
     setImmediate(() => {
       this.isRefillDue = false;
       // A channel that breaks over it reports itself as lost.
       this.refill().catch(() => undefined);
     });
+  }
+
+  private tellIfSpent(): void {
+    if (this.prefetch === 0 && this.consumers.size === 0 && this.isSpent) this.events.onSpent();
   }
 
   private refill(): Promise<void> {
@@ -309,6 +350,7 @@ export class ConsumingChannel {
   private async cancelConsumers(): Promise<void> {
     const tags = [...this.consumers.keys()];
     this.consumers.clear();
+    if (tags.length > 0) this.hasCancelled = true;
     await Promise.all(tags.map((tag) => this.channel.cancel(tag)));
     this.standingConsumers = this.consumers.size;
   }

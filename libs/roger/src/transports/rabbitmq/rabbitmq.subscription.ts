@@ -119,11 +119,11 @@ export class RabbitmqSubscription implements Subscription, Watched {
     this.consumer.waiting(new NotConnectedError(reason));
   };
 
-  private begin(model: ChannelModel): void {
+  private begin(model: ChannelModel, after: Promise<void> = Promise.resolve()): void {
     if (this.isStopped) return;
     this.isBeginning = true;
-    this.beginning = this.parts.turns
-      .take(this.address.partition, () => this.openChannel(model))
+    this.beginning = after
+      .then(() => this.parts.turns.take(this.address.partition, () => this.openChannel(model)))
       .catch((error: unknown) => {
         this.beginAgain(model, this.reasonOf(error));
       })
@@ -159,6 +159,9 @@ export class RabbitmqSubscription implements Subscription, Watched {
         onCancelled: () => {
           this.say('the broker cancelled the consumer (the queue was deleted or moved)');
           void this.consumeAgain(model, channel);
+        },
+        onSpent: () => {
+          this.renewChannel(model, channel);
         },
         ...(journal === undefined
           ? {}
@@ -208,6 +211,20 @@ export class RabbitmqSubscription implements Subscription, Watched {
     });
   }
 
+  /** Closing it has the broker give back whatever it takes for ours. */
+  private renewChannel(model: ChannelModel, channel: ConsumingChannel): void {
+    if (this.channel !== channel || this.isBeginning || !this.isMeant(model)) return;
+    this.channel = undefined;
+    this.begin(model, channel.retire());
+  }
+
+  /** One that is quiet: it stops for a moment, in which something may come all the same. */
+  private async renewIfSpent(channel: ConsumingChannel): Promise<void> {
+    if (!channel.isSpent) return;
+    await channel.setPrefetch(0).catch(() => undefined);
+    if (this.channel === channel) await channel.setPrefetch(this.prefetch).catch(() => undefined);
+  }
+
   /**
    * The queue was deleted, or its node went. What was delivered is still run and settled on the same channel, for nobody
    * else may have it; the queue is declared again and consumed from.
@@ -236,7 +253,10 @@ export class RabbitmqSubscription implements Subscription, Watched {
     // A queue that doesn't answer is not asked again.
     if (this.channel === undefined || this.isLooking) return;
     this.isLooking = true;
-    void this.mendIfForgotten(this.channel).finally(() => (this.isLooking = false));
+    const { channel } = this;
+    void this.mendIfForgotten(channel)
+      .then(() => this.renewIfSpent(channel))
+      .finally(() => (this.isLooking = false));
   }
 
   private async mendIfForgotten(channel: ConsumingChannel): Promise<void> {
