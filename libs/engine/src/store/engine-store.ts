@@ -6,12 +6,13 @@ import type { DatabaseOptions } from '../engine.options';
 import { RUN_ENDED } from '../records/rows';
 import type { BatchStore } from '../writer/history-writer';
 import type { Batch } from '../writer/record-buffer';
-import { COUNTS, JOBS, postgresRows, postgresUpsert, RUNS, sqliteRows, sqliteUpsert } from './batch-sql';
+import type { EachRecord } from './batch-sql';
+import { POSTGRES_COUNTS, POSTGRES_EVENTS, recordOfCount, SQLITE_COUNTS, SQLITE_EVENTS } from './batch-sql';
 import type { Dialect } from './migrations';
 import { migrations } from './migrations';
 import { postgresDialect } from './postgres-dialect';
 import type { Tables } from './schema';
-import { EachRow } from './sqlite-connection';
+import { Records } from './sqlite-connection';
 import { sqliteDialect } from './sqlite-dialect';
 
 /** Two tables of our own, so that an app may have Kysely's under their usual names. */
@@ -64,7 +65,7 @@ export class EngineStore implements BatchStore {
     return rows.map(({ name }) => name);
   }
 
-  async write({ jobs, runs, counts }: Batch, number: number): Promise<void> {
+  async write({ events, counts }: Batch, number: number): Promise<void> {
     await this.writing.transaction().execute(async (trx) => {
       const { rows } = await sql`
         insert into roger_nodes (node, batch, seen_at) values (${this.nodeId}, ${number}, ${this.now})
@@ -73,23 +74,28 @@ export class EngineStore implements BatchStore {
         returning node`.execute(trx);
       // It was written before, and only the answer was lost: counts must not be added twice.
       if (rows.length === 0) return;
-      await this.upsert(trx, JOBS, jobs);
-      await this.upsert(trx, RUNS, runs);
-      await this.upsert(trx, COUNTS, counts);
+      if (events.length > 0) {
+        const records = `[${events.map(({ text }) => text).join(',')}]`;
+        await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
+      }
+      if (counts.length > 0) {
+        const records = JSON.stringify(counts.map(recordOfCount));
+        await this.upsert(trx, records, SQLITE_COUNTS, POSTGRES_COUNTS);
+      }
     });
   }
 
-  private async upsert<Row>(
+  private async upsert(
     trx: Transaction<Tables>,
-    table: Parameters<typeof sqliteUpsert<Row>>[0],
-    rows: readonly Row[],
+    records: string,
+    inSqlite: readonly EachRecord[],
+    inPostgres: string,
   ): Promise<void> {
-    if (rows.length === 0) return;
-    const query =
+    await trx.executeQuery(
       this.dialect === 'sqlite'
-        ? CompiledQuery.raw(sqliteUpsert(table), [new EachRow(sqliteRows(table, rows))])
-        : CompiledQuery.raw(postgresUpsert(table), [postgresRows(table, rows)]);
-    await trx.executeQuery(query);
+        ? CompiledQuery.raw('', [new Records(records, inSqlite)])
+        : CompiledQuery.raw(inPostgres, [records]),
+    );
   }
 
   async markPurged({ partition, queue }: QueueAddress, at: number): Promise<void> {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
+import type { EachRecord } from './batch-sql';
 
 /** How long a statement waits for another process that writes to the file. */
 const BUSY_TIMEOUT_MS = 10_000;
@@ -17,10 +18,13 @@ class SqliteError extends Error {
   }
 }
 
-/** The only parameter of a statement that is carried out once for each row, its values being the parameters. */
-export class EachRow {
-  /** @param json a list of lists */
-  constructor(readonly json: string) {}
+/** In place of a statement and its parameters: statements that are carried out for each of these records. */
+export class Records {
+  /** @param json a list of objects */
+  constructor(
+    readonly json: string,
+    readonly statements: readonly EachRecord[],
+  ) {}
 }
 
 interface Answer {
@@ -74,9 +78,11 @@ export class SqliteConnection implements DatabaseConnection {
       this.waiting.set(number, { resolve, reject });
       // An answer that somebody waits for keeps the process alive, the thread as such doesn't.
       worker.ref();
-      const [each] = parameters;
+      const [given] = parameters;
       worker.postMessage(
-        each instanceof EachRow ? { number, text, rows: each.json } : { number, text, parameters },
+        given instanceof Records
+          ? { number, json: given.json, statements: given.statements }
+          : { number, text, parameters },
       );
     });
   }

@@ -26,25 +26,33 @@ function statementOf(text) {
   return statement;
 }
 
-function carryOut({ text, parameters, rows }) {
+function carryOut({ text, parameters }) {
   const statement = statementOf(text);
-  if (rows !== undefined) {
-    for (const row of JSON.parse(rows)) statement.run(row);
-    return { rows: [] };
-  }
   if (statement.reader) return { rows: statement.all(parameters) };
   const { changes, lastInsertRowid } = statement.run(parameters);
   return { rows: [], changes, lastInsertRowid };
 }
 
+function carryOutEach({ json, statements: each }) {
+  const records = JSON.parse(json);
+  for (const { sql, mark, shorts } of each) {
+    const statement = statementOf(sql);
+    for (const record of records) {
+      if (record[mark] !== undefined) statement.run(shorts.map((short) => record[short] ?? null));
+    }
+  }
+  return { rows: [] };
+}
+
 parentPort.on('message', (task) => {
-  if (task.text === undefined) {
+  if (task.number === undefined) {
     database.close();
     parentPort.close();
     return;
   }
   try {
-    parentPort.postMessage({ number: task.number, ...carryOut(task) });
+    const done = task.json === undefined ? carryOut(task) : carryOutEach(task);
+    parentPort.postMessage({ number: task.number, ...done });
   } catch (error) {
     const { message, code } = error;
     parentPort.postMessage({ number: task.number, error: { message, code } });

@@ -1,6 +1,7 @@
 // The writer: bounded while the database is away, says so once, loses nothing that it can keep, and counts nothing twice.
 import type { Job, JobEnd, RogerLog, RunRecord } from 'nestjs-roger';
 import { FactsReader } from '../records/job-facts';
+import type { JobRow, RunRow } from '../records/rows';
 import type { BatchStore, WriterOptions } from './history-writer';
 import { HistoryWriter } from './history-writer';
 import type { Batch } from './record-buffer';
@@ -49,9 +50,17 @@ class Bench implements BatchStore {
 
   get runs(): string[] {
     return this.written.flatMap(({ batch }) =>
-      batch.runs.map(({ id, result }) => `${id} ${result ?? 'runs'}`),
+      runsIn(batch).map(({ id, result }) => `${id} ${result ?? 'runs'}`),
     );
   }
+}
+
+function jobsIn(batch: Batch | undefined): JobRow[] {
+  return batch?.events.flatMap(({ job }) => job ?? []) ?? [];
+}
+
+function runsIn(batch: Batch | undefined): RunRow[] {
+  return batch?.events.flatMap(({ run }) => run ?? []) ?? [];
 }
 
 function jobOf(id: string, more: Partial<Job> = {}): Job {
@@ -84,10 +93,10 @@ test('what happens to a job within one interval is one row of the job and one of
   await writer.flush(1_000);
   expect(written).toHaveLength(1);
   const [{ batch } = { batch: undefined }] = written;
-  expect(batch?.jobs).toMatchObject([
+  expect(jobsIn(batch)).toMatchObject([
     { facts: { job_id: 'a', args: '{"id":"a"}' }, state: 'done', run_id: 'r-a' },
   ]);
-  expect(batch?.runs).toMatchObject([{ id: 'r-a', result: 'done', value: '{"n":1}', ended_at: 2_005 }]);
+  expect(runsIn(batch)).toMatchObject([{ id: 'r-a', result: 'done', value: '{"n":1}', ended_at: 2_005 }]);
   expect(batch?.counts).toEqual([
     { hour: 0, name: 'n', measure: 'done', bucket: 0, count: 1 },
     { hour: 0, name: 'n', measure: 'run', bucket: 17, count: 1 },
@@ -105,7 +114,7 @@ test('args that the handler changes are recorded as they came', async () => {
   args.n = 2;
   writer.ended({ job, address: job, run, at: 2_005, outcome: 'done' });
   await writer.flush(1_000);
-  expect(written.flatMap(({ batch }) => batch.jobs.map(({ facts }) => facts.args))).toEqual([
+  expect(written.flatMap(({ batch }) => jobsIn(batch).map(({ facts }) => facts.args))).toEqual([
     '{"n":1}',
     '{"n":1}',
   ]);
@@ -147,7 +156,7 @@ test('a batch whose fate is unknown is written again under its number, before al
   await bench.writer.flush(10);
   work(bench.writer, jobOf('b'));
   expect(await bench.writer.flush(5_000)).toBe(true);
-  expect(bench.written.map(({ number, batch }) => [number, batch.runs.map(({ id }) => id)])).toEqual([
+  expect(bench.written.map(({ number, batch }) => [number, runsIn(batch).map(({ id }) => id)])).toEqual([
     [1, ['r-a']],
     [2, ['r-b']],
   ]);
@@ -155,11 +164,12 @@ test('a batch whose fate is unknown is written again under its number, before al
 
 test('a row that the database refuses keeps no other from it', async () => {
   const bench = new Bench();
-  bench.trouble = ({ runs }) => (runs.some(({ id }) => id === 'r-j7') ? new Refused('bad text') : undefined);
+  bench.trouble = (batch) =>
+    runsIn(batch).some(({ id }) => id === 'r-j7') ? new Refused('bad text') : undefined;
   for (let index = 0; index < 20; index++) work(bench.writer, jobOf(`j${index}`));
   expect(await bench.writer.flush(5_000)).toBe(true);
   expect(bench.runs).toHaveLength(19);
-  expect(bench.written.flatMap(({ batch }) => batch.jobs)).toHaveLength(20);
+  expect(bench.written.flatMap(({ batch }) => jobsIn(batch))).toHaveLength(20);
   const counted = bench.written.reduce(
     (sum, { batch }) => sum + (batch.counts.find(({ measure }) => measure === 'done')?.count ?? 0),
     0,
@@ -187,5 +197,5 @@ test.each([
   const { writer, written } = new Bench();
   work(writer, jobOf('a'), { result });
   await writer.flush(1_000);
-  expect(written[0]?.batch.runs).toMatchObject([{ result: 'done', value: null }]);
+  expect(runsIn(written[0]?.batch)).toMatchObject([{ result: 'done', value: null }]);
 });

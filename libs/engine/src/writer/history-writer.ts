@@ -3,12 +3,11 @@ import type { Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from
 import { begunJob, begunRun, endedJob, endedRun, enqueuedJob, EventClock } from '../records/event-rows';
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
+import { JobEvent } from '../records/job-event';
 import type { Batch, BufferLimits } from './record-buffer';
-import { RecordBuffer } from './record-buffer';
+import { RecordBuffer, rowsOf } from './record-buffer';
 import type { Segment, Spool } from './spool';
 import { UNSPOOLED } from './spool';
-import { spooledLine } from './spooled-rows';
-import type { SpooledRows } from './spooled-rows';
 import { SpoolReplay } from './spool-replay';
 
 /** Where batches go. */
@@ -97,8 +96,8 @@ export class HistoryWriter implements JobRecorder {
     this.replay = new SpoolReplay({
       ...{ spool, store, log },
       room: () => options.maxRows / 2 - this.buffer.rowCount,
-      add: (rows, isCounted, segment) => {
-        this.add(rows, isCounted, segment);
+      add: (event, isCounted, segment) => {
+        this.add(event, isCounted, segment);
         this.flushSoon();
       },
     });
@@ -116,15 +115,14 @@ export class HistoryWriter implements JobRecorder {
 
   get status(): WriterStatus {
     const { buffer, pending, droppedBefore, droppedNow, trouble } = this;
-    const underWay = pending.reduce((sum, { batch }) => sum + batch.jobs.length + batch.runs.length, 0);
+    const underWay = pending.reduce((sum, { batch }) => sum + rowsOf(batch), 0);
     return { buffered: buffer.rowCount + underWay, dropped: droppedBefore + droppedNow, trouble };
   }
 
   // --- what Roger tells
 
   enqueued(job: Job, heldWhy?: string): void {
-    const row = enqueuedJob(this.factsOf(job), job, heldWhy);
-    this.record({ job: row, run: undefined, waitMs: undefined });
+    this.record(new JobEvent(enqueuedJob(this.factsOf(job), job, heldWhy), undefined));
   }
 
   began(run: RunRecord): void {
@@ -132,11 +130,8 @@ export class HistoryWriter implements JobRecorder {
     const facts = known ?? this.factsOf(run.job);
     this.running.set(run.id, facts);
     const isFirst = known === undefined;
-    this.record({
-      job: isFirst ? begunJob(facts, run, this.clock.next(run.startedAt)) : undefined,
-      run: begunRun(facts, run, !isFirst),
-      waitMs: undefined,
-    });
+    const row = isFirst ? begunJob(facts, run, this.clock.next(run.startedAt)) : undefined;
+    this.record(new JobEvent(row, begunRun(facts, run, !isFirst)));
     // What the handler does next may be the end of the process.
     this.parts.spool?.write();
   }
@@ -147,11 +142,12 @@ export class HistoryWriter implements JobRecorder {
     if (job === undefined) return;
     const facts = (run === undefined ? undefined : this.running.get(run.id)) ?? this.factsOf(job);
     if (run !== undefined) this.running.delete(run.id);
-    this.record({
-      job: endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at)),
-      run: run === undefined ? undefined : endedRun(facts, run, end, this.valueOf(end.result)),
-      waitMs: run === undefined ? undefined : waitOf(run),
-    });
+    const row = endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
+    this.record(
+      run === undefined
+        ? new JobEvent(row, undefined)
+        : new JobEvent(row, endedRun(facts, run, end, this.valueOf(end.result)), waitOf(run)),
+    );
   }
 
   purged(address: QueueAddress, at: number): void {
@@ -163,20 +159,16 @@ export class HistoryWriter implements JobRecorder {
     }, PURGE_AGAIN_MS).unref();
   }
 
-  private record(rows: SpooledRows): void {
+  private record(event: JobEvent): void {
     const { spool } = this.parts;
-    this.add(rows, true, spool === undefined ? UNSPOOLED : spool.append(spooledLine(rows)));
+    this.add(event, true, spool === undefined ? UNSPOOLED : spool.append(event.text));
     this.flushSoon();
   }
 
-  private add({ job, run, waitMs }: SpooledRows, isCounted: boolean, segment: Segment): void {
+  private add(event: JobEvent, isCounted: boolean, segment: Segment): void {
     // Else the first of two rows that outdoes the other would let the segment go.
     segment.hold();
-    if (job !== undefined) this.dropped(this.buffer.addJob(job, segment));
-    if (run !== undefined) {
-      const isCounting = isCounted && run.result !== null;
-      this.dropped(this.buffer.addRun(run, isCounting ? { waitMs } : undefined, segment));
-    }
+    this.dropped(this.buffer.add(event, isCounted, segment));
     segment.release();
   }
 
@@ -291,8 +283,8 @@ export class HistoryWriter implements JobRecorder {
 
   /** A row that the database can't take must not keep all others from it. */
   private split({ batch }: NumberedBatch, error: unknown): void {
-    const rows = batch.jobs.length + batch.runs.length;
-    const halves = rows > 1 ? [...halvesOf(batch)] : [];
+    const rows = rowsOf(batch);
+    const halves = rows > 1 ? halvesOf(batch) : [];
     this.pending.splice(0, 1, ...halves.map((half) => ({ batch: half, number: ++this.lastBatch })));
     if (halves.length > 0) return;
     release(batch);
@@ -351,18 +343,15 @@ export class HistoryWriter implements JobRecorder {
   }
 }
 
-function* halvesOf({ jobs, runs, counts, segments }: Batch): Generator<Batch> {
-  const nothing: Batch['counts'] = [];
-  // The second is written last, and lets go for both.
-  const none: Batch['segments'] = new Map();
-  if (jobs.length > 0 && runs.length > 0) {
-    yield { jobs, runs: [], counts, segments: none };
-    yield { jobs: [], runs, counts: nothing, segments };
-    return;
-  }
-  const middle = Math.ceil(Math.max(jobs.length, runs.length) / 2);
-  yield { jobs: jobs.slice(0, middle), runs: runs.slice(0, middle), counts, segments: none };
-  yield { jobs: jobs.slice(middle), runs: runs.slice(middle), counts: nothing, segments };
+function halvesOf({ events, counts, segments }: Batch): readonly [Batch, Batch] {
+  const [only] = events;
+  const isOne = events.length === 1 && only !== undefined;
+  const middle = Math.ceil(events.length / 2);
+  return [
+    // The second is written last, and lets go for both.
+    { events: isOne ? [only.ofJob()] : events.slice(0, middle), counts, segments: new Map() },
+    { events: isOne ? [only.ofRun()] : events.slice(middle), counts: [], segments },
+  ];
 }
 
 function release({ segments }: Batch): void {

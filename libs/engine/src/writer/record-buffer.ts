@@ -1,4 +1,5 @@
-// Holds rows until they are written: the latest of each job and run, bounded in number and size.
+// Holds events until they are written: the latest of each job and run, bounded in number and size.
+import type { JobEvent } from '../records/job-event';
 import type { JobRow, RunRow } from '../records/rows';
 import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
@@ -8,11 +9,19 @@ import { UNSPOOLED } from './spool';
 
 /** What goes to the database in one transaction. */
 export interface Batch {
-  readonly jobs: readonly JobRow[];
-  readonly runs: readonly RunRow[];
+  /** No two of one job, and no two of one run. */
+  readonly events: readonly JobEvent[];
   readonly counts: readonly Counted[];
   /** How many of the rows each segment has: they are let go when the database has them. */
   readonly segments: ReadonlyMap<Segment, number>;
+}
+
+/** How many rows of the tables its events make. */
+export function rowsOf({ events }: Pick<Batch, 'events'>): number {
+  return events.reduce(
+    (sum, { job, run }) => sum + (job === undefined ? 0 : 1) + (run === undefined ? 0 : 1),
+    0,
+  );
 }
 
 export interface BufferLimits {
@@ -23,33 +32,21 @@ export interface BufferLimits {
 /** What of a row takes memory besides its fixed part. */
 const ROW_BYTES = 500;
 
-interface Held<Row> {
-  readonly row: Row;
+/** An event, for what it makes of a job, or of a run, or both. */
+interface Held {
+  readonly event: JobEvent;
   readonly segment: Segment;
-}
-
-interface EnqueuedRow extends Held<JobRow> {
   /** By `performance.now()`. */
   readonly addedAt: number;
-}
-
-interface HeldRun extends Held<RunRow> {
   /** Whether the run counts when it is written, with its row: so it does once, whoever writes it in the end. */
-  readonly counts: boolean;
-  readonly waitMs: number | undefined;
-}
-
-/** Of a run that has ended. */
-export interface Counting {
-  /** undefined: not known */
-  readonly waitMs: number | undefined;
+  readonly isCounted: boolean;
 }
 
 export class RecordBuffer {
-  /** Jobs of which nothing is known but that they were enqueued: their next row may make this one needless. */
-  private readonly enqueued = new Map<string, EnqueuedRow>();
-  private readonly jobs = new Map<string, Held<JobRow>>();
-  private readonly runs = new Map<string, HeldRun>();
+  /** Jobs of which nothing is known but that they were enqueued: their next event may make this one needless. */
+  private readonly enqueued = new Map<string, Held>();
+  private readonly jobs = new Map<string, Held>();
+  private readonly runs = new Map<string, Held>();
   private readonly counts = new HourlyCounts();
   private bytes = 0;
 
@@ -74,92 +71,111 @@ export class RecordBuffer {
 
   /** Its row as far as it is known here. */
   jobOf(partition: string, id: string): JobRow | undefined {
-    return this.heldOf(`${partition}/${id}`)?.row;
+    return this.heldJob(`${partition}/${id}`)?.event.job;
   }
 
-  private heldOf(key: string): Held<JobRow> | undefined {
+  private heldJob(key: string): Held | undefined {
     return this.jobs.get(key) ?? this.enqueued.get(key);
   }
 
-  /** @returns how many older rows had to go. */
-  addJob(row: JobRow, segment = UNSPOOLED): number {
-    const key = `${row.facts.partition}/${row.facts.job_id}`;
-    const other = this.heldOf(key);
-    if (other !== undefined && !holdsOver(row, other.row)) return 0;
-    segment.hold();
-    if (row.state === 'queued' && other === undefined) {
-      this.enqueued.set(key, { row, segment, addedAt: performance.now() });
-    } else {
-      this.enqueued.delete(key);
-      this.jobs.set(key, { row, segment });
-    }
-    this.bytes += bytesOfJob(row);
-    if (other !== undefined) this.outdoneJob(other);
-    return this.shrink();
-  }
-
   /**
-   * @param counting for one that is to be counted
+   * @param isCounted whether a run that has ended is to be counted
    * @returns how many older rows had to go.
    */
-  addRun(row: RunRow, counting: Counting | undefined, segment = UNSPOOLED): number {
-    const other = this.runs.get(row.id);
-    if (other !== undefined && row.seq <= other.row.seq) return 0;
-    segment.hold();
-    this.runs.set(row.id, { row, segment, counts: counting !== undefined, waitMs: counting?.waitMs });
-    this.bytes += bytesOfRun(row);
-    if (other !== undefined) this.outdoneRun(other);
+  add(event: JobEvent, isCounted: boolean, segment: Segment = UNSPOOLED): number {
+    const held: Held = { event, segment, addedAt: performance.now(), isCounted };
+    if (event.job !== undefined) this.addJob(event.job, held);
+    if (event.run !== undefined) this.addRun(event.run, held);
     return this.shrink();
   }
 
+  private addJob(row: JobRow, held: Held): void {
+    const key = `${row.facts.partition}/${row.facts.job_id}`;
+    const other = this.heldJob(key);
+    if (other?.event.job !== undefined && !holdsOver(row, other.event.job)) return;
+    held.segment.hold();
+    this.bytes += bytesOfJob(row);
+    if (row.state === 'queued' && other === undefined) {
+      this.enqueued.set(key, held);
+    } else {
+      this.enqueued.delete(key);
+      this.jobs.set(key, held);
+    }
+    if (other !== undefined) this.letGoOfJob(other);
+  }
+
+  private addRun(row: RunRow, held: Held): void {
+    const other = this.runs.get(row.id);
+    if (other?.event.run !== undefined && row.seq <= other.event.run.seq) return;
+    held.segment.hold();
+    this.bytes += bytesOfRun(row);
+    this.runs.set(row.id, held);
+    if (other !== undefined) this.letGoOfRun(other);
+  }
+
   /**
-   * The oldest rows, and what there is to be counted of them.
+   * The oldest events, and what there is to be counted of them.
+   * @param maxRows of each table
    * @param holdMs so long jobs of which nothing is known but that they were enqueued are left
    */
   take(maxRows: number, maxBytes: number, holdMs: number): Batch {
-    const jobs: JobRow[] = [];
-    const runs: RunRow[] = [];
-    const segments = new Map<Segment, number>();
-    let bytes = 0;
-    for (const [key, { row, segment }] of this.jobs) {
-      if (jobs.length >= maxRows || bytes >= maxBytes) break;
-      bytes += bytesOfJob(row);
-      jobs.push(row);
-      addOne(segments, segment);
+    const batch = new BatchInMaking();
+    const bytesBefore = this.bytes;
+    const isFull = (rows: number): boolean => rows >= maxRows || bytesBefore - this.bytes >= maxBytes;
+    for (const [key, held] of this.jobs) {
+      if (isFull(batch.jobs)) break;
       this.jobs.delete(key);
+      this.takeJob(held, batch);
     }
     const addedBefore = performance.now() - holdMs;
-    for (const [key, { row, segment, addedAt }] of this.enqueued) {
-      if (jobs.length >= maxRows || bytes >= maxBytes || addedAt > addedBefore) break;
-      bytes += bytesOfJob(row);
-      jobs.push(row);
-      addOne(segments, segment);
+    for (const [key, held] of this.enqueued) {
+      if (isFull(batch.jobs) || held.addedAt > addedBefore) break;
       this.enqueued.delete(key);
+      this.takeJob(held, batch);
     }
     for (const [key, held] of this.runs) {
-      if (runs.length >= maxRows || bytes >= maxBytes) break;
-      bytes += bytesOfRun(held.row);
-      runs.push(held.row);
-      addOne(segments, held.segment);
-      this.count(held);
+      if (isFull(batch.runs)) break;
       this.runs.delete(key);
+      this.takeRun(held, batch);
+      batch.add(held.event.ofRun(), held.segment);
     }
-    this.bytes -= bytes;
-    return { jobs, runs, counts: this.counts.take(), segments };
+    return { events: batch.events, counts: this.counts.take(), segments: batch.segments };
   }
 
-  private count({ counts, row, waitMs }: HeldRun): void {
-    if (!counts || row.result === null || row.ended_at === null) return;
-    this.counts.add(row.facts.name, row.ended_at, row.result, row.ended_at - row.started_at, waitMs);
+  /** With its run, where that has nothing newer either. */
+  private takeJob(held: Held, batch: BatchInMaking): void {
+    const { event, segment } = held;
+    if (event.job === undefined) return;
+    this.bytes -= bytesOfJob(event.job);
+    batch.jobs++;
+    if (event.run === undefined || this.runs.get(event.run.id) !== held) {
+      batch.add(event.ofJob(), segment);
+      return;
+    }
+    this.runs.delete(event.run.id);
+    this.takeRun(held, batch);
+    batch.add(event, segment, 2);
   }
 
-  private outdoneJob({ row, segment }: Held<JobRow>): void {
-    this.bytes -= bytesOfJob(row);
+  private takeRun(held: Held, batch: BatchInMaking): void {
+    if (held.event.run === undefined) return;
+    this.bytes -= bytesOfRun(held.event.run);
+    batch.runs++;
+    this.count(held);
+  }
+
+  private count({ isCounted, event: { run, waitMs } }: Held): void {
+    if (!isCounted || run === undefined || run.result === null || run.ended_at === null) return;
+    this.counts.add(run.facts.name, run.ended_at, run.result, run.ended_at - run.started_at, waitMs);
+  }
+
+  private letGoOfJob({ event: { job }, segment }: Held): void {
+    if (job !== undefined) this.bytes -= bytesOfJob(job);
     segment.release();
   }
 
-  private outdoneRun({ row, segment }: HeldRun): void {
-    this.bytes -= bytesOfRun(row);
+  private letGoOfRun({ event: { run }, segment }: Held): void {
+    if (run !== undefined) this.bytes -= bytesOfRun(run);
     segment.release();
   }
 
@@ -168,26 +184,18 @@ export class RecordBuffer {
     while (this.rowCount > this.limits.maxRows || this.bytes > this.limits.maxBytes) {
       // In turn, so that what is left tells of jobs and of runs.
       const { enqueued, jobs, runs } = this;
-      if (enqueued.size >= Math.max(jobs.size, runs.size)) this.dropEnqueued();
-      else if (jobs.size >= runs.size) this.dropJob();
+      if (enqueued.size >= Math.max(jobs.size, runs.size)) this.dropOldest(enqueued);
+      else if (jobs.size >= runs.size) this.dropOldest(jobs);
       else this.dropRun();
       dropped++;
     }
     return dropped;
   }
 
-  private dropEnqueued(): void {
-    for (const [key, held] of this.enqueued) {
-      this.enqueued.delete(key);
-      this.outdoneJob(held);
-      return;
-    }
-  }
-
-  private dropJob(): void {
-    for (const [key, held] of this.jobs) {
-      this.jobs.delete(key);
-      this.outdoneJob(held);
+  private dropOldest(jobs: Map<string, Held>): void {
+    for (const [key, held] of jobs) {
+      jobs.delete(key);
+      this.letGoOfJob(held);
       return;
     }
   }
@@ -196,14 +204,22 @@ export class RecordBuffer {
     for (const [key, held] of this.runs) {
       this.runs.delete(key);
       this.count(held);
-      this.outdoneRun(held);
+      this.letGoOfRun(held);
       return;
     }
   }
 }
 
-function addOne(segments: Map<Segment, number>, segment: Segment): void {
-  segments.set(segment, (segments.get(segment) ?? 0) + 1);
+class BatchInMaking {
+  readonly events: JobEvent[] = [];
+  readonly segments = new Map<Segment, number>();
+  jobs = 0;
+  runs = 0;
+
+  add(event: JobEvent, segment: Segment, rows = 1): void {
+    this.events.push(event);
+    this.segments.set(segment, (this.segments.get(segment) ?? 0) + rows);
+  }
 }
 
 function bytesOfJob({ facts: { args }, reason_message }: JobRow): number {

@@ -2,10 +2,10 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { RogerLog } from 'nestjs-roger';
+import type { JobEvent } from '../records/job-event';
+import { readJobEvent } from '../records/job-event';
 import type { Legacy, Spool } from './spool';
 import { Segment } from './spool';
-import type { SpooledRows } from './spooled-rows';
-import { readSpooledLine } from './spooled-rows';
 
 export interface SpoolReplayParts {
   readonly spool: Pick<Spool, 'claim'>;
@@ -14,7 +14,7 @@ export interface SpoolReplayParts {
   /** How many rows more the writer takes before it would drop some. */
   readonly room: () => number;
   /** @param isCounted whether a run that has ended is to be counted */
-  readonly add: (rows: SpooledRows, isCounted: boolean, segment: Segment) => void;
+  readonly add: (event: JobEvent, isCounted: boolean, segment: Segment) => void;
 }
 
 const LOOK_MS = 5_000;
@@ -63,12 +63,12 @@ export class SpoolReplay {
     let lines = 0;
     let unread = 0;
     for (const file of files) {
-      let chunk: SpooledRows[] = [];
+      let chunk: JobEvent[] = [];
       try {
         for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-          const rows = readSpooledLine(line);
-          if (rows === undefined) unread++;
-          else chunk.push(rows);
+          const event = readJobEvent(line);
+          if (event === undefined) unread++;
+          else chunk.push(event);
           if (chunk.length < CHUNK) continue;
           await this.add(chunk, segment);
           lines += chunk.length;
@@ -85,13 +85,13 @@ export class SpoolReplay {
     this.parts.log.log(`Took over ${lines} events of the job history from a process that has ended${torn}`);
   }
 
-  private async add(chunk: readonly SpooledRows[], segment: Segment): Promise<void> {
+  private async add(chunk: readonly JobEvent[], segment: Segment): Promise<void> {
     if (chunk.length === 0) return;
     while (this.parts.room() < 2 * chunk.length && !this.isClosed) await pause(PAUSE_MS);
     const ended = await this.endedOf(
       chunk.flatMap(({ run }) => (run === undefined || run.result === null ? [] : [run.id])),
     );
-    for (const rows of chunk) this.parts.add(rows, !ended.has(rows.run?.id ?? ''), segment);
+    for (const event of chunk) this.parts.add(event, !ended.has(event.run?.id ?? ''), segment);
   }
 
   private async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {
