@@ -70,6 +70,11 @@ export interface JobRecorder {
   enqueued?(job: Job, heldWhy?: string): void;
   /** Right before `perform`, whose args are still as they came. Of a run in a thread once more when the thread has it, with its time limit. */
   began?(run: RunRecord): void;
+  /**
+   * Of a job with a key, right before its ledger is asked to take this end. `ended` follows when it has answered, with the
+   * same end or as `lost`; of a process that is killed in between nobody else can tell that the work was done.
+   */
+  ending?(end: JobEnd): void;
   /** Once for each run, when its outcome is settled; and for jobs that end without a run. */
   ended?(end: JobEnd): void;
   /** What was waiting in the queue has been removed by `GlobalStateService.purge`. */

@@ -88,6 +88,11 @@ export class JobRecorders {
   }
 
   /** @internal */
+  ending(end: JobEnd): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.ending?.(end));
+  }
+
+  /** @internal */
   ended(end: JobEnd): void {
     for (const recorder of this.recorders) this.guard(() => recorder.ended?.(end));
   }
