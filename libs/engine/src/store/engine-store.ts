@@ -3,7 +3,7 @@ import type { QueueAddress } from 'nestjs-roger';
 import type { Kysely as Database, RawBuilder, Transaction } from 'kysely';
 import { CompiledQuery, Kysely, Migrator, sql } from 'kysely';
 import type { DatabaseOptions } from '../engine.options';
-import { RUN_ENDED } from '../records/rows';
+import { RUN_UNSETTLED } from '../records/rows';
 import type { BatchStore } from '../writer/history-writer';
 import type { Batch } from '../writer/record-buffer';
 import { COUNTS, JOBS, postgresRows, postgresUpsert, RUNS, sqliteRows, sqliteUpsert } from './batch-sql';
@@ -108,7 +108,7 @@ export class EngineStore implements BatchStore {
       .selectFrom('roger_runs')
       .select('id')
       .where('id', 'in', runIds)
-      .where('seq', '>=', RUN_ENDED)
+      .where('seq', '>=', RUN_UNSETTLED)
       .execute();
     return new Set(rows.map(({ id }) => id));
   }

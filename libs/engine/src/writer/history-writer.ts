@@ -1,8 +1,18 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
 import type { Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
-import { begunJob, begunRun, endedJob, endedRun, enqueuedJob, EventClock } from '../records/event-rows';
+import {
+  begunJob,
+  begunRun,
+  endedJob,
+  endedRun,
+  enqueuedJob,
+  EventClock,
+  unsettledJob,
+  unsettledRun,
+} from '../records/event-rows';
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
+import { Purges } from './purges';
 import type { Batch, BufferLimits } from './record-buffer';
 import { RecordBuffer } from './record-buffer';
 import type { Segment, Spool } from './spool';
@@ -10,6 +20,7 @@ import { UNSPOOLED } from './spool';
 import { spooledLine } from './spooled-rows';
 import type { SpooledRows } from './spooled-rows';
 import { SpoolReplay } from './spool-replay';
+import { UnsettledEnds } from './unsettled-ends';
 
 /** Where batches go. */
 export interface BatchStore {
@@ -48,8 +59,6 @@ const AGAIN_MIN_MS = 200;
 const AGAIN_MAX_MS = 5_000;
 /** An idle node says that it is there. */
 const HEARTBEAT_MS = 10_000;
-/** Other nodes may still be about to write that a purged job was enqueued. */
-const PURGE_AGAIN_MS = 10_000;
 
 interface NumberedBatch {
   readonly batch: Batch;
@@ -71,7 +80,8 @@ export class HistoryWriter implements JobRecorder {
   private readonly clock = new EventClock();
   /** Of the runs that go on here, as they were before the handler had their args. */
   private readonly running = new Map<string, JobFacts>();
-  private readonly purges: { readonly address: QueueAddress; readonly at: number }[] = [];
+  private readonly purges: Purges;
+  private readonly unsettled: UnsettledEnds | undefined;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
   /** What is being written, or could not be. */
@@ -93,7 +103,9 @@ export class HistoryWriter implements JobRecorder {
   ) {
     this.buffer = new RecordBuffer(options);
     const { spool, store, log } = parts;
+    this.purges = new Purges(spool, () => this.flushSoon());
     if (spool === undefined) return;
+    this.unsettled = new UnsettledEnds(spool);
     this.replay = new SpoolReplay({
       ...{ spool, store, log },
       room: () => options.maxRows / 2 - this.buffer.rowCount,
@@ -101,6 +113,7 @@ export class HistoryWriter implements JobRecorder {
         this.add(rows, isCounted, segment);
         this.flushSoon();
       },
+      addPurge: (purge) => this.purges.add(purge),
     });
   }
 
@@ -108,7 +121,6 @@ export class HistoryWriter implements JobRecorder {
   start(): void {
     this.heartbeat = setInterval(() => {
       if (performance.now() - this.lastWriteAt >= HEARTBEAT_MS) this.flushSoon(0);
-      this.parts.spool?.touch();
     }, HEARTBEAT_MS).unref();
     this.flushSoon(0);
     this.replay?.start();
@@ -141,26 +153,34 @@ export class HistoryWriter implements JobRecorder {
     this.parts.spool?.write();
   }
 
+  /** While this process lives it tells the real end itself. */
+  ending(end: JobEnd): void {
+    const { job, run, at } = end;
+    if (job === undefined || this.unsettled === undefined) return;
+    const facts = this.factsOfRun(run) ?? this.factsOf(job);
+    this.unsettled.add(end, {
+      job: unsettledJob(facts, job, end, this.parts.nodeId, this.clock.next(at)),
+      run: run === undefined ? undefined : unsettledRun(facts, run, end, this.valueOf(end.result)),
+      waitMs: run === undefined ? undefined : waitOf(run),
+    });
+  }
+
   ended(end: JobEnd): void {
     const { job, run, at } = end;
     // What could not be read has no name to be found by; it stands among the buried.
     if (job === undefined) return;
-    const facts = (run === undefined ? undefined : this.running.get(run.id)) ?? this.factsOf(job);
+    const facts = this.factsOfRun(run) ?? this.factsOf(job);
     if (run !== undefined) this.running.delete(run.id);
     this.record({
       job: endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at)),
       run: run === undefined ? undefined : endedRun(facts, run, end, this.valueOf(end.result)),
       waitMs: run === undefined ? undefined : waitOf(run),
     });
+    this.unsettled?.settled(end);
   }
 
   purged(address: QueueAddress, at: number): void {
-    this.purges.push({ address, at });
-    this.flushSoon();
-    setTimeout(() => {
-      this.purges.push({ address, at });
-      this.flushSoon();
-    }, PURGE_AGAIN_MS).unref();
+    this.purges.add({ address, at });
   }
 
   private record(rows: SpooledRows): void {
@@ -178,6 +198,10 @@ export class HistoryWriter implements JobRecorder {
       this.dropped(this.buffer.addRun(run, isCounting ? { waitMs } : undefined, segment));
     }
     segment.release();
+  }
+
+  private factsOfRun(run: RunRecord | undefined): JobFacts | undefined {
+    return run === undefined ? undefined : this.running.get(run.id);
   }
 
   /** Those that the buffer has, or read anew. */
@@ -219,11 +243,13 @@ export class HistoryWriter implements JobRecorder {
   close(): void {
     this.isClosed = true;
     this.replay?.close();
+    this.purges.close();
     clearTimeout(this.timer);
     clearInterval(this.heartbeat);
     const { buffered, dropped } = this.status;
     const { spool } = this.parts;
-    spool?.close(buffered === 0 && this.replay?.isBusy !== true);
+    const isAllTold = this.unsettled?.isEmpty !== false && this.purges.isOver;
+    spool?.close(buffered === 0 && isAllTold && this.replay?.isBusy !== true);
     if (dropped === 0 && (buffered === 0 || spool !== undefined)) return;
     this.parts.log.warn(
       `The job history of this process has gaps: ${dropped} updates of rows were dropped, and ${buffered} were not written when it ended`,
@@ -231,7 +257,7 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private get isIdle(): boolean {
-    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.purges.length === 0;
+    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.purges.isEmpty;
     return isNothingLeft && this.flushing === undefined;
   }
 
@@ -258,7 +284,7 @@ export class HistoryWriter implements JobRecorder {
     this.flushing = undefined;
     this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
     if (!isWell) this.flushSoon(this.againMs);
-    else if (!this.buffer.isEmpty || this.purges.length > 0) this.flushSoon();
+    else if (!this.buffer.isEmpty || !this.purges.isEmpty) this.flushSoon();
   }
 
   private async writeBatch(): Promise<boolean> {
@@ -306,16 +332,12 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private async writePurges(): Promise<boolean> {
-    for (;;) {
-      const [purge] = this.purges;
-      if (purge === undefined) return true;
-      try {
-        await this.parts.store.markPurged(purge.address, purge.at);
-        this.purges.shift();
-      } catch (error) {
-        this.failed(error);
-        return false;
-      }
+    try {
+      await this.purges.writeBy(({ address, at }) => this.parts.store.markPurged(address, at));
+      return true;
+    } catch (error) {
+      this.failed(error);
+      return false;
     }
   }
 
