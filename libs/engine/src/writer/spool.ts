@@ -270,8 +270,5 @@ function filesIn(folder: string): string[] {
   const own = names.filter((name) => SEGMENT_NAME.test(name));
   own.sort((one, other) => parseInt(one, 10) - parseInt(other, 10));
   const taken = names.filter((name) => FOLDER_NAME.test(name));
-  return [
-    ...own.map((name) => join(folder, name)),
-    ...taken.flatMap((name) => filesIn(join(folder, name))),
-  ];
+  return [...own.map((name) => join(folder, name)), ...taken.flatMap((name) => filesIn(join(folder, name)))];
 }

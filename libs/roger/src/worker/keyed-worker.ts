@@ -66,7 +66,7 @@ export class KeyedWorker {
   }
 
   private async runAs(holder: DeliveryHolder, delivery: Delivery, run: Run, job: Job): Promise<void> {
-    const { ledgers, attempts } = this.parts;
+    const { ledgers } = this.parts;
     run.leaveWorker();
     const claimed = await this.untilAnswered(
       () => run.abortReason !== undefined,
