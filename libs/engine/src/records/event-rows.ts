@@ -35,12 +35,22 @@ export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job, 
     started_at: null,
     ended_at: null,
     reason_type: heldWhy === undefined ? null : HELD,
-    reason_message: heldWhy === undefined ? null : plainText(heldWhy, MAX_MESSAGE_LENGTH),
+    reason_message: heldWhy === undefined ? null : heldMessage(heldWhy),
     seq_phase: phaseOf(attempt, false),
     // Whatever else is told of the attempt comes after it, however late the confirm is.
     seq_at: 0,
     seq_run: '',
   };
+}
+
+/** As it stands in the row of a job that is held for this reason. */
+export function heldMessage(why: string): string {
+  return plainText(why, MAX_MESSAGE_LENGTH);
+}
+
+/** Of one that had been enqueued before. */
+export function heldJob(facts: JobFacts, job: Job, why: string, at: number): JobRow {
+  return { ...enqueuedJob(facts, job, why), seq_at: at * 1_000 };
 }
 
 export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecord, seqAt: number): JobRow {

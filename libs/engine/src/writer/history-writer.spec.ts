@@ -39,6 +39,10 @@ class Bench implements BatchStore {
     return Promise.resolve();
   }
 
+  markReleased(): Promise<void> {
+    return Promise.resolve();
+  }
+
   endedOf(): Promise<ReadonlySet<string>> {
     return Promise.resolve(new Set());
   }

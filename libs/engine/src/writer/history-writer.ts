@@ -1,5 +1,5 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
-import type { Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
+import type { HeldRelease, Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
 import {
   begunJob,
   begunRun,
@@ -7,12 +7,12 @@ import {
   endedRun,
   enqueuedJob,
   EventClock,
+  heldJob,
   unsettledJob,
   unsettledRun,
 } from '../records/event-rows';
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
-import { Purges } from './purges';
 import type { Batch, BufferLimits } from './record-buffer';
 import { RecordBuffer } from './record-buffer';
 import type { Segment, Spool } from './spool';
@@ -20,6 +20,7 @@ import { UNSPOOLED } from './spool';
 import { spooledLine } from './spooled-rows';
 import type { SpooledRows } from './spooled-rows';
 import { SpoolReplay } from './spool-replay';
+import { Sweeps } from './sweeps';
 import { UnsettledEnds } from './unsettled-ends';
 
 /** Where batches go. */
@@ -28,6 +29,8 @@ export interface BatchStore {
   write(batch: Batch, number: number): Promise<void>;
   /** What was queued there up to then was removed. */
   markPurged(address: QueueAddress, at: number): Promise<void>;
+  /** What was held up to then waits again. */
+  markReleased(release: HeldRelease, at: number): Promise<void>;
   /** Of these runs those whose end it has. */
   endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Whether the database refused what it was given, and would again. */
@@ -80,7 +83,7 @@ export class HistoryWriter implements JobRecorder {
   private readonly clock = new EventClock();
   /** Of the runs that go on here, as they were before the handler had their args. */
   private readonly running = new Map<string, JobFacts>();
-  private readonly purges: Purges;
+  private readonly sweeps: Sweeps;
   private readonly unsettled: UnsettledEnds | undefined;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
@@ -103,7 +106,7 @@ export class HistoryWriter implements JobRecorder {
   ) {
     this.buffer = new RecordBuffer(options);
     const { spool, store, log } = parts;
-    this.purges = new Purges(spool, () => this.flushSoon());
+    this.sweeps = new Sweeps(spool, () => this.flushSoon());
     if (spool === undefined) return;
     this.unsettled = new UnsettledEnds(spool);
     this.replay = new SpoolReplay({
@@ -113,7 +116,7 @@ export class HistoryWriter implements JobRecorder {
         this.add(rows, isCounted, segment);
         this.flushSoon();
       },
-      addPurge: (purge) => this.purges.add(purge),
+      addSweep: (sweep) => this.sweeps.add(sweep),
     });
   }
 
@@ -180,7 +183,15 @@ export class HistoryWriter implements JobRecorder {
   }
 
   purged(address: QueueAddress, at: number): void {
-    this.purges.add({ address, at });
+    this.sweeps.add({ kind: 'purged', address, at });
+  }
+
+  held(job: Job, why: string, at: number): void {
+    this.record({ job: heldJob(this.factsOf(job), job, why, at), run: undefined, waitMs: undefined });
+  }
+
+  released(release: HeldRelease, at: number): void {
+    this.sweeps.add({ kind: 'released', release, at });
   }
 
   private record(rows: SpooledRows): void {
@@ -243,12 +254,12 @@ export class HistoryWriter implements JobRecorder {
   close(): void {
     this.isClosed = true;
     this.replay?.close();
-    this.purges.close();
+    this.sweeps.close();
     clearTimeout(this.timer);
     clearInterval(this.heartbeat);
     const { buffered, dropped } = this.status;
     const { spool } = this.parts;
-    const isAllTold = this.unsettled?.isEmpty !== false && this.purges.isOver;
+    const isAllTold = this.unsettled?.isEmpty !== false && this.sweeps.isOver;
     spool?.close(buffered === 0 && isAllTold && this.replay?.isBusy !== true);
     if (dropped === 0 && (buffered === 0 || spool !== undefined)) return;
     this.parts.log.warn(
@@ -257,7 +268,7 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private get isIdle(): boolean {
-    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.purges.isEmpty;
+    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.sweeps.isEmpty;
     return isNothingLeft && this.flushing === undefined;
   }
 
@@ -280,11 +291,11 @@ export class HistoryWriter implements JobRecorder {
     await Promise.resolve();
     let isWell = await this.writeBatch();
     while (isWell && this.buffer.readyCount >= BATCH_ROWS) isWell = await this.writeBatch();
-    isWell &&= await this.writePurges();
+    isWell &&= await this.writeSweeps();
     this.flushing = undefined;
     this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
     if (!isWell) this.flushSoon(this.againMs);
-    else if (!this.buffer.isEmpty || !this.purges.isEmpty) this.flushSoon();
+    else if (!this.buffer.isEmpty || !this.sweeps.isEmpty) this.flushSoon();
   }
 
   private async writeBatch(): Promise<boolean> {
@@ -331,9 +342,14 @@ export class HistoryWriter implements JobRecorder {
     return this.isFlushing || this.buffer.enqueuedCount < MANY ? 0 : HOLD_MS;
   }
 
-  private async writePurges(): Promise<boolean> {
+  private async writeSweeps(): Promise<boolean> {
     try {
-      await this.purges.writeBy(({ address, at }) => this.parts.store.markPurged(address, at));
+      const { store } = this.parts;
+      await this.sweeps.writeBy((sweep) =>
+        sweep.kind === 'purged'
+          ? store.markPurged(sweep.address, sweep.at)
+          : store.markReleased(sweep.release, sweep.at),
+      );
       return true;
     } catch (error) {
       this.failed(error);

@@ -2,13 +2,13 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { RogerLog } from 'nestjs-roger';
-import type { Purge } from './spool-lines';
+import type { Sweep } from './spool-lines';
 import { readLine } from './spool-lines';
 import type { SpooledRows } from './spooled-rows';
 
 export interface LegacyReaderParts {
   readonly log: RogerLog;
-  readonly onPurge: (purge: Purge) => void;
+  readonly onSweep: (sweep: Sweep) => void;
 }
 
 const PART = 500;
@@ -51,9 +51,9 @@ export class LegacyReader {
       this.unread++;
       return undefined;
     }
-    if (line.kind === 'purge') {
+    if (line.kind === 'sweep') {
       this.read++;
-      this.parts.onPurge(line.purge);
+      this.parts.onSweep(line.sweep);
       return undefined;
     }
     const { run } = line.rows;

@@ -1,46 +1,56 @@
-// The forms of a spool's lines, told apart by their first character: an event's rows, an end that is not settled, a purge. Pure.
-import type { QueueAddress } from 'nestjs-roger';
+// The forms of a spool's lines, told apart by their first character: an event's rows, an end that is not settled, a sweep. Pure.
+import type { HeldRelease, QueueAddress } from 'nestjs-roger';
 import type { SpooledRows } from './spooled-rows';
 import { readSpooledLine, spooledLine } from './spooled-rows';
 
-/** All that waits in this queue and was queued up to then has been removed. */
-export interface Purge {
-  readonly address: QueueAddress;
-  /** In ms since the epoch. */
-  readonly at: number;
-}
+/** What has changed of all jobs that answer to it, up to a time in ms since the epoch. */
+export type Sweep =
+  | { readonly kind: 'purged'; readonly address: QueueAddress; readonly at: number }
+  | { readonly kind: 'released'; readonly release: HeldRelease; readonly at: number };
 
 export type SpoolLine =
   | { readonly kind: 'rows' | 'unsettled'; readonly rows: SpooledRows }
-  | { readonly kind: 'purge'; readonly purge: Purge };
+  | { readonly kind: 'sweep'; readonly sweep: Sweep };
 
 // A version that doesn't know them skips them.
 const UNSETTLED = '?';
-const PURGE = '!';
+const SWEEP = '!';
 
 export function unsettledLine(rows: SpooledRows): string {
   return `${UNSETTLED}${spooledLine(rows)}`;
 }
 
-export function purgeLine({ address: { partition, queue }, at }: Purge): string {
-  return `${PURGE}${JSON.stringify([partition, queue, at])}`;
+export function sweepLine(sweep: Sweep): string {
+  return `${SWEEP}${JSON.stringify(sweep)}`;
 }
 
 /** @returns undefined for what is none of these: a line that a kill has torn, or another version's. */
 export function readLine(line: string): SpoolLine | undefined {
-  if (line.startsWith(PURGE)) return readPurge(line.slice(PURGE.length));
+  if (line.startsWith(SWEEP)) return readSweep(line.slice(SWEEP.length));
   const isUnsettled = line.startsWith(UNSETTLED);
   const rows = readSpooledLine(isUnsettled ? line.slice(UNSETTLED.length) : line);
   return rows === undefined ? undefined : { kind: isUnsettled ? 'unsettled' : 'rows', rows };
 }
 
-function readPurge(text: string): SpoolLine | undefined {
+function readSweep(text: string): SpoolLine | undefined {
   try {
-    const [partition, queue, at] = JSON.parse(text) as readonly unknown[];
-    if (typeof partition !== 'string' || typeof queue !== 'string' || typeof at !== 'number')
-      return undefined;
-    return { kind: 'purge', purge: { address: { partition, queue }, at } };
+    const sweep = JSON.parse(text) as Sweep;
+    return isSweep(sweep) ? { kind: 'sweep', sweep } : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Whatever a line holds. */
+function isSweep(sweep: Sweep): boolean {
+  if (!Number.isSafeInteger(sweep.at)) return false;
+  // A later version may have more kinds.
+  if (sweep.kind === 'purged') return areTexts(sweep.address.partition, sweep.address.queue);
+  if ((sweep.kind as string) !== 'released') return false;
+  const { release } = sweep;
+  return areTexts(release.partition, 'why' in release ? release.why : release.jobId);
+}
+
+function areTexts(...values: readonly unknown[]): boolean {
+  return values.every((value) => typeof value === 'string');
 }

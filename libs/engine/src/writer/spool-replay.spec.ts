@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Job, JobEnd, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
+import type { HeldRelease, Job, JobEnd, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
 import { FactsReader } from '../records/job-facts';
 import type { JobRow, RunRow } from '../records/rows';
 import { holdsOver, RUN_UNSETTLED } from '../records/rows';
@@ -20,6 +20,7 @@ class Database implements BatchStore {
   readonly jobs = new Map<string, JobRow>();
   readonly runs = new Map<string, RunRow>();
   readonly purges: string[] = [];
+  readonly releases: string[] = [];
   readonly counts: Record<string, number> = {};
   isAway = false;
 
@@ -39,6 +40,11 @@ class Database implements BatchStore {
   async markPurged({ queue }: QueueAddress, at: number): Promise<void> {
     await this.answer();
     this.purges.push(`${queue} ${at}`);
+  }
+
+  async markReleased(release: HeldRelease, at: number): Promise<void> {
+    await this.answer();
+    this.releases.push(`${'jobId' in release ? release.jobId : release.why} ${at}`);
   }
 
   async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {
@@ -95,6 +101,7 @@ class HistoryNode {
     return {
       write: (batch) => (this.isCut ? never : database.write(batch)),
       markPurged: (address, at) => (this.isCut ? never : database.markPurged(address, at)),
+      markReleased: (release, at) => (this.isCut ? never : database.markReleased(release, at)),
       endedOf: (ids) => database.endedOf(ids),
       isRefusal: () => false,
     };
@@ -248,7 +255,10 @@ describe('what a killed process left', () => {
     for (const id of ['one', 'two']) victim.writer.enqueued(jobOf(id));
     await kill(victim);
     const [file = ''] = eventFiles();
-    appendFileSync(file, '%of another version\n!["q"]\n?[1]\n[{"partition":"p","job_id":"thr');
+    appendFileSync(
+      file,
+      '%of another version\n!{"kind":"drained","at":1}\n?[1]\n[{"partition":"p","job_id":"thr',
+    );
     const heir = new HistoryNode('b');
     await heir.takeOver();
     expect([...database.jobs.keys()]).toEqual(['one', 'two']);
@@ -280,6 +290,16 @@ describe('what a killed process left', () => {
     expect(database.runs.get('a/1')?.result).toBe('done');
     expect(database.counts).toMatchObject({ done: 1 });
   });
+});
+
+test('a release that a killed process had not written is written by another', async () => {
+  const victim = new HistoryNode('a');
+  victim.isCut = true;
+  victim.writer.released({ partition: 'p', jobId: 'j', isNow: true }, 1_500);
+  victim.writer.released({ partition: 'p', why: 'lunch' }, 1_600);
+  await kill(victim);
+  await new HistoryNode('b').takeOver();
+  expect(database.releases).toEqual(['j 1500', 'lunch 1600']);
 });
 
 describe('a purge', () => {

@@ -3,7 +3,7 @@ import type { RogerLog } from 'nestjs-roger';
 import { LegacyReader } from './legacy-reader';
 import type { Legacy, Spool } from './spool';
 import { Segment } from './spool';
-import type { Purge } from './spool-lines';
+import type { Sweep } from './spool-lines';
 import type { SpooledRows } from './spooled-rows';
 
 export interface SpoolReplayParts {
@@ -14,7 +14,7 @@ export interface SpoolReplayParts {
   readonly room: () => number;
   /** @param isCounted whether a run that has ended is to be counted */
   readonly add: (rows: SpooledRows, isCounted: boolean, segment: Segment) => void;
-  readonly addPurge: (purge: Purge) => void;
+  readonly addSweep: (sweep: Sweep) => void;
 }
 
 const LOOK_MS = 5_000;
@@ -60,8 +60,8 @@ export class SpoolReplay {
   }
 
   private async read({ files }: Legacy, segment: Segment): Promise<void> {
-    const { log, addPurge } = this.parts;
-    const reader = new LegacyReader({ log, onPurge: addPurge });
+    const { log, addSweep } = this.parts;
+    const reader = new LegacyReader({ log, onSweep: addSweep });
     for await (const part of reader.partsOf(files)) await this.add(part, segment);
     const { read, unread } = reader;
     if (read + unread === 0) return;

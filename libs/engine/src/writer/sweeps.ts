@@ -1,19 +1,19 @@
-// Purges of queues that are yet to be written: each twice, for other nodes may still be about to write what was enqueued.
+// Changes of many rows that are yet to be written: each twice, for other nodes may still be about to write rows of before.
 import type { Segment, Spool } from './spool';
 import { UNSPOOLED } from './spool';
-import type { Purge } from './spool-lines';
-import { purgeLine } from './spool-lines';
+import type { Sweep } from './spool-lines';
+import { sweepLine } from './spool-lines';
 
 /** So long after the first time. */
 const AGAIN_MS = 10_000;
 
-interface WaitingPurge {
-  readonly purge: Purge;
+interface WaitingSweep {
+  readonly sweep: Sweep;
   readonly segment: Segment;
 }
 
-export class Purges {
-  private readonly waiting: WaitingPurge[] = [];
+export class Sweeps {
+  private readonly waiting: WaitingSweep[] = [];
   /** Those that are to be written once more. */
   private readonly later = new Set<NodeJS.Timeout>();
 
@@ -32,24 +32,24 @@ export class Purges {
     return this.isEmpty && this.later.size === 0;
   }
 
-  add(purge: Purge): void {
-    const segment = this.spool?.append(purgeLine(purge)) ?? UNSPOOLED;
-    this.push({ purge, segment });
+  add(sweep: Sweep): void {
+    const segment = this.spool?.append(sweepLine(sweep)) ?? UNSPOOLED;
+    this.push({ sweep, segment });
     segment.hold();
     const again = setTimeout(() => {
       this.later.delete(again);
-      this.push({ purge, segment });
+      this.push({ sweep, segment });
       segment.release();
     }, AGAIN_MS).unref();
     this.later.add(again);
   }
 
   /** Rejects with the first that can't be written: it and those behind it stay. */
-  async writeBy(write: (purge: Purge) => Promise<void>): Promise<void> {
+  async writeBy(write: (sweep: Sweep) => Promise<void>): Promise<void> {
     for (;;) {
       const [next] = this.waiting;
       if (next === undefined) return;
-      await write(next.purge);
+      await write(next.sweep);
       this.waiting.shift();
       next.segment.release();
     }
@@ -59,7 +59,7 @@ export class Purges {
     for (const again of this.later) clearTimeout(again);
   }
 
-  private push(waiting: WaitingPurge): void {
+  private push(waiting: WaitingSweep): void {
     waiting.segment.hold();
     this.waiting.push(waiting);
     this.onDue();
