@@ -43,6 +43,7 @@ describe.each(DATABASES)('with rows in %s', (database) => {
     await toBe('a', 'held', 'operator');
     await globalState.release(partition, 'a', { now: true });
     await toBe('a', 'done');
+    expect((await app.history.runsOf('a')).items).toHaveLength(1);
   });
 
   test('a release that follows at once is not overtaken by its hold', async () => {
@@ -50,7 +51,7 @@ describe.each(DATABASES)('with rows in %s', (database) => {
     const job = await enqueue('a');
     await globalState.hold(job);
     await globalState.release(partition, 'a');
-    expect((await globalState.heldJobs(partition)).length).toBe(0);
+    expect(await globalState.heldJobs(partition)).toEqual([]);
     await toBe('a', 'delayed');
     expect((await app.records.get('a'))?.dueAt).toEqual(new Date(job.runAt ?? 0));
   });
