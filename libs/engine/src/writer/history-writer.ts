@@ -106,7 +106,11 @@ export class HistoryWriter implements JobRecorder {
   ) {
     this.buffer = new RecordBuffer(options);
     const { spool, store, log } = parts;
-    this.sweeps = new Sweeps(spool, () => this.flushSoon());
+    this.sweeps = new Sweeps(
+      spool,
+      () => this.flushSoon(),
+      () => this.dropped(1),
+    );
     if (spool === undefined) return;
     this.unsettled = new UnsettledEnds(spool);
     this.replay = new SpoolReplay({

@@ -7,6 +7,11 @@ import { sweepLine } from './spool-lines';
 /** So long after the first time. */
 const AGAIN_MS = 10_000;
 
+/** More are not kept while the database is away; the oldest go. */
+const MAX_WAITING = 10_000;
+/** Rows of jobs must not wait for all of them. */
+const AT_A_TIME = 100;
+
 interface WaitingSweep {
   readonly sweep: Sweep;
   readonly segment: Segment;
@@ -21,6 +26,7 @@ export class Sweeps {
     private readonly spool: Pick<Spool, 'append'> | undefined,
     /** Something waits to be written. */
     private readonly onDue: () => void,
+    private readonly onDropped: () => void,
   ) {}
 
   get isEmpty(): boolean {
@@ -44,14 +50,14 @@ export class Sweeps {
     this.later.add(again);
   }
 
-  /** Rejects with the first that can't be written: it and those behind it stay. */
+  /** Some of them. Rejects with the first that can't be written: it and those behind it stay. */
   async writeBy(write: (sweep: Sweep) => Promise<void>): Promise<void> {
-    for (;;) {
+    for (let count = 0; count < AT_A_TIME; count++) {
       const [next] = this.waiting;
       if (next === undefined) return;
       await write(next.sweep);
-      this.waiting.shift();
-      next.segment.release();
+      // Unless it was dropped meanwhile.
+      if (this.waiting[0] === next) this.shift();
     }
   }
 
@@ -62,6 +68,14 @@ export class Sweeps {
   private push(waiting: WaitingSweep): void {
     waiting.segment.hold();
     this.waiting.push(waiting);
+    if (this.waiting.length > MAX_WAITING) {
+      this.shift();
+      this.onDropped();
+    }
     this.onDue();
+  }
+
+  private shift(): void {
+    this.waiting.shift()?.segment.release();
   }
 }
