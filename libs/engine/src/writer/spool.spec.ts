@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { RogerLog } from 'nestjs-roger';
 import { thisProcess } from './process-identity';
 import { Spool } from './spool';
@@ -186,6 +186,18 @@ test('files go when the database has what is in them, and the oldest when there 
   expect(filesOf().filter((name) => name.endsWith('.events')).length).toBeLessThanOrEqual(3);
   expect(lines).toHaveLength(1);
   spool.close(false);
+});
+
+test('files that are taken over come in the order in which they were written', () => {
+  const spool = newSpool(20_000_000);
+  const names = Array.from({ length: 11 }, (_, index) => `${index + 1}.events`);
+  for (const name of names) {
+    spool.append(name.padEnd(1_100_000)).hold();
+    spool.write();
+  }
+  spool.close(false);
+  const [legacy] = newSpool().claim();
+  expect(legacy?.files.map((file) => basename(file))).toEqual(names);
 });
 
 test('a folder that can not be made stops nothing, and is said once', () => {
