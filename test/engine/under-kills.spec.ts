@@ -53,6 +53,7 @@ test.each(DATABASES)(
     const args = Array.from({ length: JOBS }, (_, index) => ({
       ms: 5 + (index % 60),
       failures: index % 50 === 0 ? 1 : 0,
+      key: index % 4 < 2 ? `key-${index % 500}` : undefined,
     }));
     const enqueued = producer.jobs.enqueueMany(Traced, args, { partition });
     const killed = new Set<number>();
@@ -94,6 +95,7 @@ test.each(DATABASES)(
     for (const { rerunId } of lost) if (rerunId !== undefined) expect(known).toContain(rerunId);
     const last = new Map(steps.map((step) => [step.id, step]));
     expect([...last.values()].every(({ what }) => what === 'ended')).toBe(true);
+    expect(await producer.records.countByState()).toEqual({ done: JOBS });
   },
   2 * ENDS_MS + 60_000,
 );

@@ -11,11 +11,13 @@ export interface EngineNodeSettings {
   readonly trace: string;
   readonly roger: RogerModuleOptions;
   readonly engine: RogerEngineOptions;
+  /** So many turns after the end of a job's handler nothing more happens in the process. */
+  readonly blocksAfterTurns?: number | undefined;
 }
 
-/** What a job's handler has done. */
+/** What a job's handler has done; or that its process is blocked. */
 export interface TracedStep {
-  readonly what: 'began' | 'ended' | 'failed';
+  readonly what: 'began' | 'ended' | 'failed' | 'blocked';
   readonly id: string;
   readonly attempt: number;
   readonly pid: number;

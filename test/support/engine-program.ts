@@ -9,14 +9,29 @@ import { RogerEngineModule } from 'nestjs-roger-engine';
 import type { EngineNodeSettings, TracedStep } from './engine-node';
 import { Traced, TraceOfJobs } from './engine-work';
 
-const { trace, roger, engine } = JSON.parse(process.argv[2] ?? '{}') as EngineNodeSettings;
+const { trace, roger, engine, blocksAfterTurns } = JSON.parse(process.argv[2] ?? '{}') as EngineNodeSettings;
+
+/** By then it has been killed. */
+const BLOCKED_MS = 300_000;
 
 const steps: TraceOfJobs = {
   add: (step) => {
     const line: TracedStep = { ...step, pid: process.pid, at: Date.now() };
     appendFileSync(trace, `${JSON.stringify(line)}\n`);
+    if (step.what === 'ended' && blocksAfterTurns !== undefined) blockAfter(blocksAfterTurns, step);
   },
 };
+
+function blockAfter(turns: number, step: Pick<TracedStep, 'id' | 'attempt'>): void {
+  setImmediate(() => {
+    if (turns > 0) {
+      blockAfter(turns - 1, step);
+      return;
+    }
+    steps.add({ ...step, what: 'blocked' });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BLOCKED_MS);
+  });
+}
 
 @Module({
   imports: [RogerModule.forRoot(roger), RogerEngineModule.forRoot(engine)],

@@ -14,9 +14,15 @@ export interface TracedArgs {
   readonly ms: number;
   /** How many of its attempts fail. */
   readonly failures?: number;
+  /** Its execution key. */
+  readonly key?: string | undefined;
 }
 
-@RogerJob({ name: 'traced', retryable: { levels: [1, 1, 1] } })
+@RogerJob({
+  name: 'traced',
+  retryable: { levels: [1, 1, 1] },
+  executionKey: ({ key }: TracedArgs) => key,
+})
 export class Traced implements JobHandler<TracedArgs> {
   constructor(private readonly trace: TraceOfJobs) {}
 

@@ -76,7 +76,7 @@ export {
 export { DefinitionGates } from './job/definition-gates';
 export type { Problem } from './job/errors';
 export type { Job, ReplyTo } from './job/job';
-export type { EndReason, JobEnd, JobRecorder, RunRecord } from './job/job-recorder';
+export type { EndReason, HeldRelease, JobEnd, JobRecorder, RunRecord } from './job/job-recorder';
 export { KeySet } from './job/key-set';
 export type { QueueAddress } from './job/names';
 export type {

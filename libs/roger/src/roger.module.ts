@@ -149,9 +149,9 @@ class Parts {
       async (address) => (await transport.depth(address))?.ready,
     );
     const { gates } = this;
-    const releases = new ReleasedDefinitions({ gates, holds: ledgers.holds, log });
-    const post = new ReportPost(ledgers);
     const recorders = new JobRecorders(ledgers.nodeId, log);
+    const releases = new ReleasedDefinitions({ gates, holds: ledgers.holds, log, recorders });
+    const post = new ReportPost(ledgers);
     this.recorders = recorders;
     this.definitions = new JobDefinitions(registry);
     post.add({

@@ -2,7 +2,7 @@
 import type { EndReason, Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { plainText } from './plain-text';
 import type { AfterRun, JobFacts, JobRow, JobState, RunResult, RunRow } from './rows';
-import { phaseOf, RUN_BEGUN, RUN_ENDED, RUN_LIMITED, storedAttempt } from './rows';
+import { phaseOf, RUN_BEGUN, RUN_ENDED, RUN_LIMITED, RUN_UNSETTLED, storedAttempt } from './rows';
 
 const MAX_TYPE_LENGTH = 200;
 const MAX_MESSAGE_LENGTH = 2_000;
@@ -35,12 +35,22 @@ export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job, 
     started_at: null,
     ended_at: null,
     reason_type: heldWhy === undefined ? null : HELD,
-    reason_message: heldWhy === undefined ? null : plainText(heldWhy, MAX_MESSAGE_LENGTH),
+    reason_message: heldWhy === undefined ? null : heldMessage(heldWhy),
     seq_phase: phaseOf(attempt, false),
     // Whatever else is told of the attempt comes after it, however late the confirm is.
     seq_at: 0,
     seq_run: '',
   };
+}
+
+/** As it stands in the row of a job that is held for this reason. */
+export function heldMessage(why: string): string {
+  return plainText(why, MAX_MESSAGE_LENGTH);
+}
+
+/** Of one that had been enqueued before. */
+export function heldJob(facts: JobFacts, job: Job, why: string, at: number): JobRow {
+  return { ...enqueuedJob(facts, job, why), seq_at: at * 1_000 };
 }
 
 export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecord, seqAt: number): JobRow {
@@ -129,6 +139,23 @@ export function endedRun(facts: JobFacts, run: RunRecord, end: JobEnd, value: st
     value,
     seq: RUN_ENDED,
   };
+}
+
+/**
+ * Of an end that may not have come to its ledger: it holds until more is told of the job, were it only that the attempt
+ * began anew.
+ */
+export function unsettledJob(facts: JobFacts, job: Job, end: JobEnd, node: string, seqAt: number): JobRow {
+  return {
+    ...endedJob(facts, job, end, node, seqAt),
+    seq_phase: phaseOf(job.attempt, false),
+    seq_at: seqAt,
+  };
+}
+
+/** The work was done, whatever became of the job: it holds until the real end is told. */
+export function unsettledRun(facts: JobFacts, run: RunRecord, end: JobEnd, value: string | null): RunRow {
+  return { ...endedRun(facts, run, end, value), seq: RUN_UNSETTLED };
 }
 
 /** How a run of this end counts. */

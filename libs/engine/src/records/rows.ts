@@ -134,9 +134,11 @@ export const RUN_BEGUN = 0;
 export const RUN_LIMITED = 1;
 /** Its node has not been heard of. */
 export const RUN_MISSED = 2;
-export const RUN_ENDED = 3;
+/** It was killed when its outcome was known, and not yet settled with its ledger. */
+export const RUN_UNSETTLED = 3;
+export const RUN_ENDED = 4;
 /** An operator has said how it counts. */
-export const RUN_DECREED = 4;
+export const RUN_DECREED = 5;
 
 /** What has ended is over, whatever else is told of the same life later; before that the higher attempt counts. */
 const FINAL_PHASE = 2 ** 40;

@@ -1,9 +1,11 @@
 // The database of the engine: opened, brought to its present form, written to in batches, closed.
-import type { QueueAddress } from 'nestjs-roger';
+import type { HeldRelease, QueueAddress } from 'nestjs-roger';
 import type { Kysely as Database, RawBuilder, Transaction } from 'kysely';
 import { CompiledQuery, Kysely, Migrator, sql } from 'kysely';
 import type { DatabaseOptions } from '../engine.options';
-import { RUN_ENDED } from '../records/rows';
+import { HELD, heldMessage } from '../records/event-rows';
+import type { JobState } from '../records/rows';
+import { RUN_UNSETTLED } from '../records/rows';
 import type { BatchStore } from '../writer/history-writer';
 import type { Batch } from '../writer/record-buffer';
 import type { EachRecord } from './batch-sql';
@@ -109,12 +111,30 @@ export class EngineStore implements BatchStore {
       .execute();
   }
 
+  async markReleased(release: HeldRelease, at: number): Promise<void> {
+    const isNow = 'isNow' in release && release.isNow;
+    let query = this.writing
+      .updateTable('roger_jobs')
+      .set({
+        state: isNow ? 'queued' : sql<JobState>`case when due_at > ${at} then 'delayed' else 'queued' end`,
+        ...(isNow ? { due_at: null } : {}),
+        ...{ reason_type: null, reason_message: null, seq_at: at * 1_000 },
+      })
+      .where('partition', '=', release.partition)
+      .where('state', '=', 'held')
+      // It may be held again meanwhile.
+      .where('seq_at', '<=', at * 1_000);
+    if ('jobId' in release) query = query.where('job_id', '=', release.jobId);
+    else query = query.where('reason_type', '=', HELD).where('reason_message', '=', heldMessage(release.why));
+    await query.execute();
+  }
+
   async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {
     const rows = await this.writing
       .selectFrom('roger_runs')
       .select('id')
       .where('id', 'in', runIds)
-      .where('seq', '>=', RUN_ENDED)
+      .where('seq', '>=', RUN_UNSETTLED)
       .execute();
     return new Set(rows.map(({ id }) => id));
   }

@@ -1,5 +1,5 @@
 // The writer: bounded while the database is away, says so once, loses nothing that it can keep, and counts nothing twice.
-import type { Job, JobEnd, RogerLog, RunRecord } from 'nestjs-roger';
+import type { HeldRelease, Job, JobEnd, RogerLog, RunRecord } from 'nestjs-roger';
 import { FactsReader } from '../records/job-facts';
 import type { JobRow, RunRow } from '../records/rows';
 import type { BatchStore, WriterOptions } from './history-writer';
@@ -13,10 +13,13 @@ const OPTIONS: WriterOptions = {
   maxValueBytes: 100,
 };
 
+const NOTHING: Batch = { events: [], counts: [], segments: new Map() };
+
 class Refused extends Error {}
 
 class Bench implements BatchStore {
   readonly lines: string[] = [];
+  readonly released: string[] = [];
   readonly written: { batch: Batch; number: number }[] = [];
   /** What a write comes to. */
   trouble: ((batch: Batch) => Error | undefined) | undefined;
@@ -37,6 +40,13 @@ class Bench implements BatchStore {
   }
 
   markPurged(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  markReleased(release: HeldRelease): Promise<void> {
+    const error = this.trouble?.(NOTHING);
+    if (error !== undefined) return Promise.reject(error);
+    this.released.push('jobId' in release ? release.jobId : release.why);
     return Promise.resolve();
   }
 
@@ -177,6 +187,25 @@ test('a row that the database refuses keeps no other from it', async () => {
   expect(counted).toBe(20);
   expect(bench.lines).toContain('The database refuses a row of the job history: bad text');
 });
+
+test('of releases, too, the oldest are dropped while the database is away, and the others written when it is there', async () => {
+  const bench = new Bench();
+  const { writer } = bench;
+  bench.trouble = () => new Error('connection refused');
+  for (let index = 0; index < 10_010; index++) {
+    writer.released({ partition: 'p', jobId: `j${index}`, isNow: false }, 1_000);
+  }
+  expect(await writer.flush(20)).toBe(false);
+  expect(writer.status.dropped).toBe(10);
+  bench.trouble = undefined;
+  expect(await writer.flush(10_000)).toBe(true);
+  expect([bench.released.length, bench.released[0], bench.released.at(-1)]).toEqual([
+    10_000,
+    'j10',
+    'j10009',
+  ]);
+  writer.close();
+}, 20_000);
 
 test('what could not be written at the end is told of', async () => {
   const bench = new Bench();

@@ -1,6 +1,16 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
-import type { Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
-import { begunJob, begunRun, endedJob, endedRun, enqueuedJob, EventClock } from '../records/event-rows';
+import type { HeldRelease, Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
+import {
+  begunJob,
+  begunRun,
+  endedJob,
+  endedRun,
+  enqueuedJob,
+  EventClock,
+  heldJob,
+  unsettledJob,
+  unsettledRun,
+} from '../records/event-rows';
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
 import { JobEvent } from '../records/job-event';
@@ -9,6 +19,8 @@ import { RecordBuffer, rowsOf } from './record-buffer';
 import type { Segment, Spool } from './spool';
 import { UNSPOOLED } from './spool';
 import { SpoolReplay } from './spool-replay';
+import { Sweeps } from './sweeps';
+import { UnsettledEnds } from './unsettled-ends';
 
 /** Where batches go. */
 export interface BatchStore {
@@ -16,6 +28,8 @@ export interface BatchStore {
   write(batch: Batch, number: number): Promise<void>;
   /** What was queued there up to then was removed. */
   markPurged(address: QueueAddress, at: number): Promise<void>;
+  /** What was held up to then waits again. */
+  markReleased(release: HeldRelease, at: number): Promise<void>;
   /** Of these runs those whose end it has. */
   endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Whether the database refused what it was given, and would again. */
@@ -47,8 +61,6 @@ const AGAIN_MIN_MS = 200;
 const AGAIN_MAX_MS = 5_000;
 /** An idle node says that it is there. */
 const HEARTBEAT_MS = 10_000;
-/** Other nodes may still be about to write that a purged job was enqueued. */
-const PURGE_AGAIN_MS = 10_000;
 
 interface NumberedBatch {
   readonly batch: Batch;
@@ -70,7 +82,8 @@ export class HistoryWriter implements JobRecorder {
   private readonly clock = new EventClock();
   /** Of the runs that go on here, as they were before the handler had their args. */
   private readonly running = new Map<string, JobFacts>();
-  private readonly purges: { readonly address: QueueAddress; readonly at: number }[] = [];
+  private readonly sweeps: Sweeps;
+  private readonly unsettled: UnsettledEnds | undefined;
   private timer: NodeJS.Timeout | undefined;
   private flushing: Promise<void> | undefined;
   /** What is being written, or could not be. */
@@ -92,7 +105,13 @@ export class HistoryWriter implements JobRecorder {
   ) {
     this.buffer = new RecordBuffer(options);
     const { spool, store, log } = parts;
+    this.sweeps = new Sweeps(
+      spool,
+      () => this.flushSoon(),
+      () => this.dropped(1),
+    );
     if (spool === undefined) return;
+    this.unsettled = new UnsettledEnds(spool);
     this.replay = new SpoolReplay({
       ...{ spool, store, log },
       room: () => options.maxRows / 2 - this.buffer.rowCount,
@@ -100,6 +119,7 @@ export class HistoryWriter implements JobRecorder {
         this.add(event, isCounted, segment);
         this.flushSoon();
       },
+      addSweep: (sweep) => this.sweeps.add(sweep),
     });
   }
 
@@ -107,7 +127,6 @@ export class HistoryWriter implements JobRecorder {
   start(): void {
     this.heartbeat = setInterval(() => {
       if (performance.now() - this.lastWriteAt >= HEARTBEAT_MS) this.flushSoon(0);
-      this.parts.spool?.touch();
     }, HEARTBEAT_MS).unref();
     this.flushSoon(0);
     this.replay?.start();
@@ -136,11 +155,25 @@ export class HistoryWriter implements JobRecorder {
     this.parts.spool?.write();
   }
 
+  /** While this process lives it tells the real end itself. */
+  ending(end: JobEnd): void {
+    const { job, run, at } = end;
+    if (job === undefined || this.unsettled === undefined) return;
+    const facts = this.factsOfRun(run) ?? this.factsOf(job);
+    const row = unsettledJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
+    this.unsettled.add(
+      end,
+      run === undefined
+        ? new JobEvent(row, undefined)
+        : new JobEvent(row, unsettledRun(facts, run, end, this.valueOf(end.result)), waitOf(run)),
+    );
+  }
+
   ended(end: JobEnd): void {
     const { job, run, at } = end;
     // What could not be read has no name to be found by; it stands among the buried.
     if (job === undefined) return;
-    const facts = (run === undefined ? undefined : this.running.get(run.id)) ?? this.factsOf(job);
+    const facts = this.factsOfRun(run) ?? this.factsOf(job);
     if (run !== undefined) this.running.delete(run.id);
     const row = endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
     this.record(
@@ -148,15 +181,19 @@ export class HistoryWriter implements JobRecorder {
         ? new JobEvent(row, undefined)
         : new JobEvent(row, endedRun(facts, run, end, this.valueOf(end.result)), waitOf(run)),
     );
+    this.unsettled?.settled(end);
   }
 
   purged(address: QueueAddress, at: number): void {
-    this.purges.push({ address, at });
-    this.flushSoon();
-    setTimeout(() => {
-      this.purges.push({ address, at });
-      this.flushSoon();
-    }, PURGE_AGAIN_MS).unref();
+    this.sweeps.add({ kind: 'purged', address, at });
+  }
+
+  held(job: Job, why: string, at: number): void {
+    this.record(new JobEvent(heldJob(this.factsOf(job), job, why, at), undefined));
+  }
+
+  released(release: HeldRelease, at: number): void {
+    this.sweeps.add({ kind: 'released', release, at });
   }
 
   private record(event: JobEvent): void {
@@ -170,6 +207,10 @@ export class HistoryWriter implements JobRecorder {
     segment.hold();
     this.dropped(this.buffer.add(event, isCounted, segment));
     segment.release();
+  }
+
+  private factsOfRun(run: RunRecord | undefined): JobFacts | undefined {
+    return run === undefined ? undefined : this.running.get(run.id);
   }
 
   /** Those that the buffer has, or read anew. */
@@ -211,11 +252,13 @@ export class HistoryWriter implements JobRecorder {
   close(): void {
     this.isClosed = true;
     this.replay?.close();
+    this.sweeps.close();
     clearTimeout(this.timer);
     clearInterval(this.heartbeat);
     const { buffered, dropped } = this.status;
     const { spool } = this.parts;
-    spool?.close(buffered === 0 && this.replay?.isBusy !== true);
+    const isAllTold = this.unsettled?.isEmpty !== false && this.sweeps.isOver;
+    spool?.close(buffered === 0 && isAllTold && this.replay?.isBusy !== true);
     if (dropped === 0 && (buffered === 0 || spool !== undefined)) return;
     this.parts.log.warn(
       `The job history of this process has gaps: ${dropped} updates of rows were dropped, and ${buffered} were not written when it ended`,
@@ -223,7 +266,7 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private get isIdle(): boolean {
-    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.purges.length === 0;
+    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.sweeps.isEmpty;
     return isNothingLeft && this.flushing === undefined;
   }
 
@@ -246,11 +289,11 @@ export class HistoryWriter implements JobRecorder {
     await Promise.resolve();
     let isWell = await this.writeBatch();
     while (isWell && this.buffer.readyCount >= BATCH_ROWS) isWell = await this.writeBatch();
-    isWell &&= await this.writePurges();
+    isWell &&= await this.writeSweeps();
     this.flushing = undefined;
     this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
     if (!isWell) this.flushSoon(this.againMs);
-    else if (!this.buffer.isEmpty || this.purges.length > 0) this.flushSoon();
+    else if (!this.buffer.isEmpty || !this.sweeps.isEmpty) this.flushSoon();
   }
 
   private async writeBatch(): Promise<boolean> {
@@ -297,17 +340,18 @@ export class HistoryWriter implements JobRecorder {
     return this.isFlushing || this.buffer.enqueuedCount < MANY ? 0 : HOLD_MS;
   }
 
-  private async writePurges(): Promise<boolean> {
-    for (;;) {
-      const [purge] = this.purges;
-      if (purge === undefined) return true;
-      try {
-        await this.parts.store.markPurged(purge.address, purge.at);
-        this.purges.shift();
-      } catch (error) {
-        this.failed(error);
-        return false;
-      }
+  private async writeSweeps(): Promise<boolean> {
+    try {
+      const { store } = this.parts;
+      await this.sweeps.writeBy((sweep) =>
+        sweep.kind === 'purged'
+          ? store.markPurged(sweep.address, sweep.at)
+          : store.markReleased(sweep.release, sweep.at),
+      );
+      return true;
+    } catch (error) {
+      this.failed(error);
+      return false;
     }
   }
 

@@ -1,11 +1,10 @@
 // Brings what killed processes have left in their spools to the database, through the writer.
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { RogerLog } from 'nestjs-roger';
 import type { JobEvent } from '../records/job-event';
-import { readJobEvent } from '../records/job-event';
+import { LegacyReader } from './legacy-reader';
 import type { Legacy, Spool } from './spool';
 import { Segment } from './spool';
+import type { Sweep } from './spool-lines';
 
 export interface SpoolReplayParts {
   readonly spool: Pick<Spool, 'claim'>;
@@ -15,10 +14,10 @@ export interface SpoolReplayParts {
   readonly room: () => number;
   /** @param isCounted whether a run that has ended is to be counted */
   readonly add: (event: JobEvent, isCounted: boolean, segment: Segment) => void;
+  readonly addSweep: (sweep: Sweep) => void;
 }
 
 const LOOK_MS = 5_000;
-const CHUNK = 500;
 const PAUSE_MS = 50;
 const AGAIN_MS = 1_000;
 
@@ -41,12 +40,15 @@ export class SpoolReplay {
   }
 
   private async look(): Promise<void> {
-    for (const legacy of this.parts.spool.claim()) await this.replay(legacy);
-    if (!this.isClosed) this.timer = setTimeout(() => void this.look(), LOOK_MS).unref();
+    const legacies = this.parts.spool.claim();
+    this.isBusy = legacies.length > 0;
+    for (const legacy of legacies) if (!this.isClosed) await this.replay(legacy);
+    if (this.isClosed) return;
+    this.isBusy = false;
+    this.timer = setTimeout(() => void this.look(), LOOK_MS).unref();
   }
 
   private async replay(legacy: Legacy): Promise<void> {
-    this.isBusy = true;
     const written = new Promise<void>((resolve) => {
       const segment = new Segment(resolve);
       // Until all is read.
@@ -54,44 +56,25 @@ export class SpoolReplay {
       void this.read(legacy, segment).then(() => segment.release());
     });
     await written;
-    if (this.isClosed) return;
-    legacy.remove();
-    this.isBusy = false;
+    if (!this.isClosed) legacy.remove();
   }
 
   private async read({ files }: Legacy, segment: Segment): Promise<void> {
-    let lines = 0;
-    let unread = 0;
-    for (const file of files) {
-      let chunk: JobEvent[] = [];
-      try {
-        for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-          const event = readJobEvent(line);
-          if (event === undefined) unread++;
-          else chunk.push(event);
-          if (chunk.length < CHUNK) continue;
-          await this.add(chunk, segment);
-          lines += chunk.length;
-          chunk = [];
-        }
-      } catch (error) {
-        this.parts.log.warn(`A part of the job history that a process left can't be read: ${String(error)}`);
-      }
-      await this.add(chunk, segment);
-      lines += chunk.length;
-    }
-    if (lines + unread === 0) return;
+    const { log, addSweep } = this.parts;
+    const reader = new LegacyReader({ log, onSweep: addSweep });
+    for await (const part of reader.partsOf(files)) await this.add(part, segment);
+    const { read, unread } = reader;
+    if (read + unread === 0) return;
     const torn = unread === 0 ? '' : `; ${unread} lines could not be read`;
-    this.parts.log.log(`Took over ${lines} events of the job history from a process that has ended${torn}`);
+    log.log(`Took over ${read} events of the job history from a process that has ended${torn}`);
   }
 
-  private async add(chunk: readonly JobEvent[], segment: Segment): Promise<void> {
-    if (chunk.length === 0) return;
-    while (this.parts.room() < 2 * chunk.length && !this.isClosed) await pause(PAUSE_MS);
+  private async add(part: readonly JobEvent[], segment: Segment): Promise<void> {
+    while (this.parts.room() < 2 * part.length && !this.isClosed) await pause(PAUSE_MS);
     const ended = await this.endedOf(
-      chunk.flatMap(({ run }) => (run === undefined || run.result === null ? [] : [run.id])),
+      part.flatMap(({ run }) => (run === undefined || run.result === null ? [] : [run.id])),
     );
-    for (const event of chunk) this.parts.add(event, !ended.has(event.run?.id ?? ''), segment);
+    for (const event of part) this.parts.add(event, !ended.has(event.run?.id ?? ''), segment);
   }
 
   private async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {

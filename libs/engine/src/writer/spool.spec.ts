@@ -1,5 +1,7 @@
 // The spool: what a dead process left is taken over whole, by one, whatever else lies in the folder.
-import { spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
   mkdirSync,
@@ -7,10 +9,12 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { RogerLog } from 'nestjs-roger';
 import { thisProcess } from './process-identity';
 import { Spool } from './spool';
@@ -32,9 +36,11 @@ function textIn(files: readonly string[]): string {
   return files.map((file) => readFileSync(file, 'utf8')).join('');
 }
 
+/** Of a process that has ended. */
+const { pid } = spawnSync(process.execPath, ['-e', '']);
+
 /** As a process that was killed leaves it. */
 function leave(name: string, text: string): void {
-  const { pid } = spawnSync(process.execPath, ['-e', '']);
   mkdirSync(join(folder, name));
   writeFileSync(join(folder, name, 'owner.json'), JSON.stringify({ ...thisProcess(), pid }));
   writeFileSync(join(folder, name, '1.events'), text);
@@ -62,6 +68,38 @@ test('what the dead left is taken over once, by one of those that try', () => {
   expect(textIn(claimed[0]?.files ?? [])).toBe('x\n');
 });
 
+/** Says what it has claimed when it is told to. */
+const CLAIMS = `
+  const { readFileSync } = require('node:fs');
+  const { Spool } = require(process.argv[1]);
+  const log = { log() {}, warn() {}, error() {}, debug() {} };
+  process.on('message', () => {
+    const claimed = new Spool({ folder: process.argv[2], maxBytes: 1e6 }, log).claim();
+    process.send(claimed.flatMap(({ files }) => files.map((file) => readFileSync(file, 'utf8'))));
+  });
+  process.send('ready');
+`;
+
+async function startClaimant(): Promise<ChildProcess> {
+  const args = ['-r', '@swc-node/register', '-e', CLAIMS, join(__dirname, 'spool.ts'), folder];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  await once(child, 'message');
+  return child;
+}
+
+test('of two processes that claim at once each legacy goes to one', async () => {
+  const legacies = Array.from({ length: 100 }, (_, index) => String(index).padStart(3, '0'));
+  for (const text of legacies) leave(`roger-0000000000000${text}`, text);
+  const claimants = await Promise.all([startClaimant(), startClaimant()]);
+  const claimed = claimants.map((child) => once(child, 'message') as Promise<[string[]]>);
+  for (const child of claimants) child.send('claim');
+  const texts = (await Promise.all(claimed)).map(([each]) => each);
+  const ended = claimants.map((child) => once(child, 'exit'));
+  for (const child of claimants) child.disconnect();
+  await Promise.all(ended);
+  expect(texts.flat().sort()).toEqual(legacies);
+}, 60_000);
+
 test('who dies with what it took over leaves both', () => {
   leave('roger-0123456789abcdef', 'first\n');
   const second = newSpool();
@@ -87,6 +125,37 @@ test('what belongs to a process that lives, or to nobody known, stays', () => {
   writeFileSync(join(folder, 'notes.txt'), 'hello');
   expect(newSpool().claim()).toEqual([]);
   expect(lines).toEqual([]);
+});
+
+test.each([
+  ['is left alone for a minute', 59, 0],
+  ['counts as gone after a minute', 61, 1],
+])('a process that can not be seen from here and is silent %s', (_what, seconds, claimed) => {
+  const name = 'roger-0123456789abcdef';
+  leave(name, 'x\n');
+  const owner = join(folder, name, 'owner.json');
+  writeFileSync(owner, JSON.stringify({ ...thisProcess(), place: 'another container' }));
+  const at = Date.now() / 1_000 - seconds;
+  utimesSync(owner, at, at);
+  expect(newSpool().claim()).toHaveLength(claimed);
+});
+
+test('a process that lives is never silent for long, whether it has anything to keep or not', () => {
+  jest.useFakeTimers();
+  try {
+    const spool = newSpool();
+    spool.append('one').hold();
+    const [own = ''] = readdirSync(folder);
+    const owner = join(folder, own, 'owner.json');
+    for (let seconds = 0; seconds < 120; seconds += 15) {
+      jest.advanceTimersByTime(15_000);
+      expect(Date.now() - statSync(owner).mtimeMs).toBeLessThan(30_000);
+    }
+    spool.close(true);
+    expect(jest.getTimerCount()).toBe(0);
+  } finally {
+    jest.useRealTimers();
+  }
 });
 
 test('a process of the same id that started later is not taken for the owner', () => {
@@ -117,6 +186,18 @@ test('files go when the database has what is in them, and the oldest when there 
   expect(filesOf().filter((name) => name.endsWith('.events')).length).toBeLessThanOrEqual(3);
   expect(lines).toHaveLength(1);
   spool.close(false);
+});
+
+test('files that are taken over come in the order in which they were written', () => {
+  const spool = newSpool(20_000_000);
+  const names = Array.from({ length: 11 }, (_, index) => `${index + 1}.events`);
+  for (const name of names) {
+    spool.append(name.padEnd(1_100_000)).hold();
+    spool.write();
+  }
+  spool.close(false);
+  const [legacy] = newSpool().claim();
+  expect(legacy?.files.map((file) => basename(file))).toEqual(names);
 });
 
 test('a folder that can not be made stops nothing, and is said once', () => {

@@ -48,6 +48,7 @@ export interface SpoolOptions {
   readonly maxBytes: number;
 }
 
+const TOUCH_MS = 10_000;
 const SEGMENT_BYTES = 1024 * 1024;
 const SEGMENT_NAME = /^\d+\.events$/;
 const FOLDER_NAME = /^roger-[0-9a-f]{16}$/;
@@ -84,6 +85,7 @@ export class Spool {
   private count = 0;
   private claims = 0;
   private isMade = false;
+  private touching: NodeJS.Timeout | undefined;
   private complaint: string | undefined;
 
   constructor(
@@ -123,8 +125,7 @@ export class Spool {
   }
 
   /** Says that this process lives, to those that can't see it. */
-  touch(): void {
-    if (!this.isMade) return;
+  private touch(): void {
     const now = new Date();
     this.attempt(() => utimesSync(join(this.own, OWNER), now, now));
   }
@@ -136,6 +137,7 @@ export class Spool {
     this.segments.clear();
     this.current = undefined;
     if (!this.isMade) return;
+    clearInterval(this.touching);
     this.isMade = false;
     this.attempt(() => {
       if (isWritten) rmSync(this.own, { recursive: true, force: true });
@@ -173,6 +175,7 @@ export class Spool {
     mkdirSync(unfinished);
     writeFileSync(join(unfinished, OWNER), JSON.stringify(thisProcess()));
     renameSync(unfinished, this.own);
+    this.touching = setInterval(() => this.touch(), TOUCH_MS).unref();
     this.isMade = true;
   }
 
@@ -261,11 +264,11 @@ function isLeft(folder: string): boolean {
   }
 }
 
-/** What the dead had taken over from others included. */
+/** In the order in which they were written. What the dead had taken over from others included. */
 function filesIn(folder: string): string[] {
-  return namesIn(folder).flatMap((name) => {
-    const path = join(folder, name);
-    if (FOLDER_NAME.test(name)) return filesIn(path);
-    return SEGMENT_NAME.test(name) ? [path] : [];
-  });
+  const names = namesIn(folder);
+  const own = names.filter((name) => SEGMENT_NAME.test(name));
+  own.sort((one, other) => parseInt(one, 10) - parseInt(other, 10));
+  const taken = names.filter((name) => FOLDER_NAME.test(name));
+  return [...own.map((name) => join(folder, name)), ...taken.flatMap((name) => filesIn(join(folder, name)))];
 }

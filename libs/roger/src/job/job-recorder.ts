@@ -58,6 +58,12 @@ export interface JobEnd {
   readonly again?: { readonly attempt: number; readonly at: number } | undefined;
 }
 
+/** What was let go: a job, or all of the partition that were held for a reason. */
+export type HeldRelease =
+  /** `isNow`: it doesn't wait until it is due. */
+  | { readonly partition: string; readonly jobId: string; readonly isNow: boolean }
+  | { readonly partition: string; readonly why: string };
+
 /**
  * Keeps a record of jobs; given to `JobRecorders.add`. Its methods are called in the middle of the work: they return at
  * once and do what takes time later. One that throws is logged and harms no job.
@@ -70,8 +76,20 @@ export interface JobRecorder {
   enqueued?(job: Job, heldWhy?: string): void;
   /** Right before `perform`, whose args are still as they came. Of a run in a thread once more when the thread has it, with its time limit. */
   began?(run: RunRecord): void;
+  /**
+   * Of a job with a key, right before its ledger is asked to take this end. `ended` follows when it has answered, with the
+   * same end or as `lost`; of a process that is killed in between nobody else can tell that the work was done.
+   */
+  ending?(end: JobEnd): void;
   /** Once for each run, when its outcome is settled; and for jobs that end without a run. */
   ended?(end: JobEnd): void;
+  /** A job that has been enqueued is held from now on, by `GlobalStateService.hold`; it is as it was given to that. */
+  held?(job: Job, why: string, at: number): void;
+  /**
+   * By `GlobalStateService.release` or `releaseAll`, or for a definition that is on again.
+   * @param at when it was asked for: a run may have begun since
+   */
+  released?(release: HeldRelease, at: number): void;
   /** What was waiting in the queue has been removed by `GlobalStateService.purge`. */
   purged?(address: QueueAddress, at: number): void;
 }

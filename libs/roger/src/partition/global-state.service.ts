@@ -143,7 +143,9 @@ export class GlobalStateService {
   async hold(job: Job, { why = HELD_BY_OPERATOR }: { readonly why?: string } = {}): Promise<HoldResult> {
     checkWhy(why);
     const { body, decoded } = this.bytesOf(job);
-    return this.parts.ledgers.holds.hold(decoded, body, why);
+    const result = await this.parts.ledgers.holds.hold(decoded, body, why);
+    if (result.outcome === 'held') this.parts.recorders?.held(decoded, why);
+    return result;
   }
 
   /**
@@ -161,8 +163,11 @@ export class GlobalStateService {
     checkArgument('jobId', problemOfJobId(jobId));
     if (typeof now !== 'boolean') checkArgument('now', 'it must be true or false');
     return this.ask(partition, { released: false, met: 'unseen' }, async () => {
+      const at = Date.now();
       const met = await this.parts.ledgers.holds.release(partition, jobId, now);
-      return { released: met === 'held', met };
+      const released = met === 'held';
+      if (released) this.parts.recorders?.released({ partition, jobId, isNow: now }, at);
+      return { released, met };
     });
   }
 
@@ -174,7 +179,12 @@ export class GlobalStateService {
   async releaseAll(partition: string, why: string): Promise<number> {
     checkArgument('partition', problemOfPartitionId(partition));
     checkWhy(why);
-    return this.ask(partition, 0, () => this.parts.ledgers.holds.releaseAll(partition, why));
+    return this.ask(partition, 0, async () => {
+      const at = Date.now();
+      const released = await this.parts.ledgers.holds.releaseAll(partition, why);
+      if (released > 0) this.parts.recorders?.released({ partition, why }, at);
+      return released;
+    });
   }
 
   /**

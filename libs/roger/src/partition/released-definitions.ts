@@ -3,6 +3,7 @@ import type { DefinitionGates } from '../job/definition-gates';
 import { oneLine } from '../job/errors';
 import type { RogerLog } from '../job/log';
 import type { JobHolds } from '../ledger/job-holds';
+import type { JobRecorders } from '../reports/job-recorders';
 
 const SWEEP_MS = 60_000;
 /** After the ledgers could not be asked. */
@@ -12,6 +13,8 @@ export interface ReleasedDefinitionsParts {
   readonly gates: Pick<DefinitionGates, 'follow' | 'isOver'>;
   readonly holds: Pick<JobHolds, 'reasons' | 'releaseAll'>;
   readonly log: Pick<RogerLog, 'log' | 'warn'>;
+  /** Who keeps a record of jobs. */
+  readonly recorders?: Pick<JobRecorders, 'released'> | undefined;
 }
 
 export class ReleasedDefinitions {
@@ -60,13 +63,15 @@ export class ReleasedDefinitions {
 
   /** @returns false when the ledgers could not be asked. Never rejects. */
   private async sweep(): Promise<boolean> {
-    const { gates, holds, log } = this.parts;
+    const { gates, holds, log, recorders } = this.parts;
     try {
       for (const [partition, why] of await holds.reasons()) {
         if (this.isClosed || !gates.isOver(why)) continue;
+        const at = Date.now();
         const released = await holds.releaseAll(partition, why);
-        if (released > 0)
-          log.log(`${released} jobs of partition ${partition} are released (${oneLine(why)})`);
+        if (released === 0) continue;
+        recorders?.released({ partition, why }, at);
+        log.log(`${released} jobs of partition ${partition} are released (${oneLine(why)})`);
       }
       this.complaint = undefined;
       return true;

@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { InvalidArgumentError, oneLine } from '../job/errors';
 import type { Job } from '../job/job';
-import type { JobEnd, JobRecorder, RunRecord } from '../job/job-recorder';
+import type { HeldRelease, JobEnd, JobRecorder, RunRecord } from '../job/job-recorder';
 import type { RogerLog } from '../job/log';
 import type { QueueAddress } from '../job/names';
 import { describe } from '../job/names';
@@ -88,6 +88,11 @@ export class JobRecorders {
   }
 
   /** @internal */
+  ending(end: JobEnd): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.ending?.(end));
+  }
+
+  /** @internal */
   ended(end: JobEnd): void {
     for (const recorder of this.recorders) this.guard(() => recorder.ended?.(end));
   }
@@ -107,6 +112,17 @@ export class JobRecorders {
       outcome: 'buried',
       reason,
     });
+  }
+
+  /** @internal */
+  held(job: Job, why: string): void {
+    const at = Date.now();
+    for (const recorder of this.recorders) this.guard(() => recorder.held?.(job, why, at));
+  }
+
+  /** @internal */
+  released(release: HeldRelease, at: number): void {
+    for (const recorder of this.recorders) this.guard(() => recorder.released?.(release, at));
   }
 
   /** @internal */

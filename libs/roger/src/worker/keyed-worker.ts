@@ -12,7 +12,7 @@ import type { Attempts, End } from './attempts';
 import { outcomeOf } from './end-outcome';
 import { endedJobOf } from './final-outcome';
 import type { DecidedEnd } from './record-end';
-import { endedAt, recordEnd } from './record-end';
+import { endedAt, recordEnd, recordEnding } from './record-end';
 import type { MovedBoard } from './held-copies';
 import { HOLD_AGAIN_SECONDS } from './held-copies';
 import type { Run } from './run';
@@ -66,7 +66,7 @@ export class KeyedWorker {
   }
 
   private async runAs(holder: DeliveryHolder, delivery: Delivery, run: Run, job: Job): Promise<void> {
-    const { ledgers, attempts } = this.parts;
+    const { ledgers } = this.parts;
     run.leaveWorker();
     const claimed = await this.untilAnswered(
       () => run.abortReason !== undefined,
@@ -90,10 +90,7 @@ export class KeyedWorker {
         run.end('parked');
         return;
       case 'cancelled':
-        await attempts.cancel(job, claimed.reason);
-        await this.tellAndEnd(delivery, run, () => ledgers.bidFarewell(job));
-        this.parts.replies.reply(job, { kind: 'cancelled', reason: claimed.reason });
-        this.record(decided(run, job, { kind: 'cancelled', reason: claimed.reason }));
+        await this.endCancelled(delivery, run, job, claimed.reason);
         run.end('cancelled');
     }
   }
@@ -107,6 +104,15 @@ export class KeyedWorker {
       delivery.settle({ kind: 'handBack' });
       run.end(run.wasLost() ? 'lost' : 'handedBack');
     }
+  }
+
+  private async endCancelled(delivery: Delivery, run: Run, job: Job, reason: string): Promise<void> {
+    const { attempts, ledgers, replies } = this.parts;
+    await attempts.cancel(job, reason);
+    const announced = this.announce(run, job, { kind: 'cancelled', reason });
+    await this.tellAndEnd(delivery, run, () => ledgers.bidFarewell(job));
+    replies.reply(job, { kind: 'cancelled', reason });
+    if (announced !== undefined) this.record(announced);
   }
 
   /** The message may only go when the ledger knows: without it the job would be forgotten, and its keys never free. */
@@ -148,8 +154,9 @@ export class KeyedWorker {
         return;
       }
       if (end.kind !== 'handBack') {
+        const announced = this.announce(run, known, end);
         const answer = settle(id, this.outcomeFor(end, body, delivered, delivery));
-        this.recordWhenAnswered(answer, run, known, end);
+        if (announced !== undefined) this.recordWhenAnswered(answer, announced);
         if (!(job instanceof Error) && job.replyTo !== undefined) this.replyWhenAccepted(answer, job, end);
       } else {
         this.record(decided(run, known, end));
@@ -190,15 +197,17 @@ export class KeyedWorker {
     });
   }
 
-  /** What the ledger refuses is not the job's outcome: that run was one too many. */
-  private recordWhenAnswered(
-    answer: Promise<boolean | undefined>,
-    run: Run,
-    job: Job | undefined,
-    end: End,
-  ): void {
-    if (this.parts.recorders?.isEmpty !== false) return;
+  /** A kill before the ledger's answer must not take along what is known. @returns undefined while nobody keeps a record. */
+  private announce(run: Run, job: Job | undefined, end: End): DecidedEnd | undefined {
+    const { recorders } = this.parts;
+    if (recorders?.isEmpty !== false) return undefined;
     const what = decided(run, job, end);
+    recordEnding(recorders, what);
+    return what;
+  }
+
+  /** What the ledger refuses is not the job's outcome: that run was one too many. */
+  private recordWhenAnswered(answer: Promise<boolean | undefined>, what: DecidedEnd): void {
     void answer.then((isAccepted) => {
       this.record(isAccepted === true ? what : { ...what, end: { kind: 'lost' } });
     });

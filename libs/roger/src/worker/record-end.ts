@@ -28,12 +28,23 @@ export function endedAt(record: OpenRecord | undefined): number {
 }
 
 export function recordEnd(recorders: JobRecorders, decided: DecidedEnd): void {
+  const told = endOf(decided);
+  if (told !== undefined) recorders.ended(told);
+}
+
+/** Its ledger has yet to take it. */
+export function recordEnding(recorders: JobRecorders, decided: DecidedEnd): void {
+  const told = endOf(decided);
+  if (told !== undefined) recorders.ending(told);
+}
+
+function endOf(decided: DecidedEnd): JobEnd | undefined {
   const { job, address, record, end, at } = decided;
   const outcome = outcomeOf(end);
-  if (outcome === 'parked' || outcome === 'stale') return;
+  if (outcome === 'parked' || outcome === 'stale') return undefined;
   // What had not begun goes on as if nothing had been.
-  if (record === undefined && (outcome === 'lost' || outcome === 'handedBack')) return;
-  recorders.ended({
+  if (record === undefined && (outcome === 'lost' || outcome === 'handedBack')) return undefined;
+  return {
     job,
     address,
     run: record?.run,
@@ -42,7 +53,7 @@ export function recordEnd(recorders: JobRecorders, decided: DecidedEnd): void {
     ...('result' in end ? { result: end.result } : {}),
     reason: reasonOf(decided),
     again: againOf(end, job, at),
-  });
+  };
 }
 
 /** For a run whose outcome doesn't count. */

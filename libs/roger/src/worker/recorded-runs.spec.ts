@@ -53,6 +53,10 @@ class Bench implements JobRecorder {
     this.begun.push(run);
   }
 
+  ending({ run, outcome }: JobEnd): void {
+    this.told.push(`ending ${run?.id ?? 'none'} ${outcome}`);
+  }
+
   ended(end: JobEnd): void {
     this.told.push(`ended ${end.run?.id ?? 'none'} ${end.outcome}`);
     this.ends.push(end);
@@ -82,7 +86,10 @@ class Bench implements JobRecorder {
           fence: 7,
           jobs: [{ id: asked.id, cancelled: undefined, body: undefined }],
         }),
-      settle: () => Promise.resolve(this.accepted === true),
+      settle: () => {
+        this.told.push('asked');
+        return Promise.resolve(this.accepted === true);
+      },
       met: () => undefined,
       boardOf: () => ({ cancelReason: () => this.cancelReason, movedNote: () => undefined }),
     } as unknown as WorkerParts['ledgers'];
@@ -212,6 +219,19 @@ test('of a job with a key, what its ledger refuses is told as lost', async () =>
   expect(bench.ends.map(({ outcome, reason }) => [outcome, reason?.type])).toEqual([
     ['done', undefined],
     ['lost', 'OutcomeRefused'],
+  ]);
+});
+
+test('how a job with a key ended is told before its ledger is asked, and without a key only once', async () => {
+  const bench = new Bench();
+  await bench.run({ ...JOB, executionKey: 'k', ledger: { state: 's', dispatch: 1 } });
+  await bench.run(JOB);
+  bench.cancelReason = 'not wanted';
+  await bench.run({ ...JOB, executionKey: 'k', ledger: { state: 's', dispatch: 1 } });
+  expect(bench.told).toEqual([
+    ...['began node-1/1', 'ending node-1/1 done', 'asked', 'ended node-1/1 done'],
+    ...['began node-1/2', 'ended node-1/2 done'],
+    ...['ending none cancelled', 'asked', 'ended none cancelled'],
   ]);
 });
 
