@@ -7,7 +7,7 @@ import type { Counted } from '../writer/hourly-counts';
 /** Values that become JSON. */
 type Value = string | number | null;
 
-type Column = readonly [name: string, type: 'text' | 'bigint' | 'integer'];
+type Column = readonly [name: string, type: 'text' | 'bigint' | 'integer' | 'double precision'];
 
 interface Table<Row> {
   readonly name: string;
@@ -48,6 +48,9 @@ const JOB_COLUMNS: readonly Column[] = [
   ['seq_phase', 'bigint'],
   ['seq_at', 'bigint'],
   ['seq_run', 'text'],
+  ['max_retries', 'integer'],
+  ['max_execution_time_seconds', 'double precision'],
+  ['reply_to', 'text'],
 ];
 
 function jobValues(row: JobRow): Value[] {
@@ -75,6 +78,9 @@ function jobValues(row: JobRow): Value[] {
     row.seq_phase,
     row.seq_at,
     row.seq_run,
+    facts.max_retries,
+    facts.max_execution_time_seconds,
+    facts.reply_to,
   ];
 }
 
@@ -103,6 +109,9 @@ function jobRecord(row: JobRow): object {
     t: row.seq_phase,
     u: row.seq_at,
     v: row.seq_run,
+    w: facts.max_retries ?? undefined,
+    x: facts.max_execution_time_seconds ?? undefined,
+    y: facts.reply_to ?? undefined,
   };
 }
 

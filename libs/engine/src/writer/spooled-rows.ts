@@ -36,12 +36,16 @@ export function spooledLine({ job, run, waitMs }: SpooledRows): string {
   return `[${textOf(facts)},${jobText},${runText},${waitMs ?? 'null'}]`;
 }
 
+const UNKNOWN_LIMITS = { max_retries: null, max_execution_time_seconds: null, reply_to: null };
+
 /** @returns undefined for what no event has made: a line that a kill has torn, or another's. */
 export function readSpooledLine(line: string): SpooledRows | undefined {
   try {
     const read: unknown = JSON.parse(line);
     if (!Array.isArray(read) || read.length !== 4) return undefined;
-    const [facts, job, run, waitMs] = read as unknown as Line;
+    const [given, job, run, waitMs] = read as unknown as Line;
+    // Lines of an older version lack what it did not know.
+    const facts = { ...UNKNOWN_LIMITS, ...given };
     if (!isFacts(facts) || (job === 0 && run === 0)) return undefined;
     if (job !== 0 && (typeof job.state !== 'string' || !Number.isFinite(job.seq_phase))) return undefined;
     if (run !== 0 && (typeof run.id !== 'string' || !Number.isFinite(run.seq))) return undefined;
