@@ -42,4 +42,19 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     await inState(app, 'a', 'done');
     expect(await engine.get('a')).toMatchObject({ ...LIMITS, replyTo: undefined });
   });
+
+  test('of a run it is said when it will be told to end, and where it is isolated', async () => {
+    const app = await begin(transport, database);
+    const { engine, jobs, partition, info } = app;
+    await jobs.enqueue(Task, { waits: true }, { partition, id: 'a', ...LIMITS });
+    await inState(app, 'a', 'running');
+    const run = await engine.findRun('a');
+    expect(run).toMatchObject({ isLive: true, isolation: 'process' });
+    expect(Number(run?.timeLimitAt) - Number(run?.startedAt)).toBeCloseTo(5_500, -2);
+    jest.spyOn(info, 'runningJobs').mockResolvedValueOnce({ jobs: [], total: 0, missing: [] });
+    // A run begins a moment after its job was taken in hand.
+    const startedAt: unknown = expect.any(Date);
+    expect(await engine.findRun('a')).toEqual({ ...run, startedAt, isLive: false });
+    openGate();
+  });
 });

@@ -48,6 +48,7 @@ export interface JobEngineParts {
 }
 
 const FLUSH_MS = 1_000;
+const NOT_RECORDED = { timeLimitAt: undefined, isolation: undefined };
 /** A node that is there writes every ten seconds at least. */
 const SILENCE_MS = 15_000;
 
@@ -108,18 +109,16 @@ export class JobEngine {
   async findRun(id: string, place: JobPlace = {}): Promise<FoundRun | undefined> {
     const record = await this.get(id, place);
     const live = await this.parts.liveRuns.find(id, record?.partition ?? place.partition);
-    if (live === undefined && record?.state !== 'running') return undefined;
-    const node = live?.node ?? record?.node;
-    if (node === undefined) return undefined;
-    const run = record?.runId === undefined ? undefined : await this.parts.history.get(record.runId);
-    const isOfRecord = run?.node === node && run.status === 'running';
-    return {
-      node,
-      startedAt: live === undefined ? (record?.startedAt ?? new Date(0)) : new Date(live.startedAt),
-      isLive: live !== undefined,
-      timeLimitAt: isOfRecord ? run.timeLimitAt : undefined,
-      isolation: isOfRecord ? run.isolation : undefined,
-    };
+    const recorded = record?.runId === undefined ? undefined : await this.parts.history.get(record.runId);
+    const run = recorded?.status === 'running' ? recorded : undefined;
+    if (live !== undefined) {
+      const { timeLimitAt, isolation } = run?.node === live.node ? run : NOT_RECORDED;
+      const { node, startedAt } = live;
+      return { node, startedAt: new Date(startedAt), isLive: true, timeLimitAt, isolation };
+    }
+    if (record?.state !== 'running' || run === undefined) return undefined;
+    const { node, startedAt, timeLimitAt, isolation } = run;
+    return { node, startedAt, isLive: false, timeLimitAt, isolation };
   }
 
   /**
