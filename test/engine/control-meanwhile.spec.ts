@@ -1,7 +1,10 @@
 // What happens to a job while an operator's call is under way: the call tells it as it was, and overwrites nothing.
+import { ClusterService } from 'nestjs-roger';
 import type { JobEngine, JobRecord } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
 import type { EngineApp } from '../support/engine-app';
+import { newDatabase } from '../support/engine-databases';
+import { runSql } from '../support/run-sql';
 import { begin, begun, behindOne, COMBINATIONS, inState, openGate, Task } from '../support/controlled-task';
 
 afterEach(() => {
@@ -144,4 +147,32 @@ test('a job of unrecorded args that begins while it is being removed is told to 
   });
   expect(await engine.remove('a')).toEqual({ did: 'told to end' });
   await inState(app, 'a', 'cancelled');
+});
+
+describe('the run of a node that lives is not given up by one that', () => {
+  test('is cut off from the broker', async () => {
+    const app = await begin('memory', 'SQLite');
+    await behindOne(app, []);
+    await inState(app, 'first', 'running');
+    const cluster = app.app.get(ClusterService);
+    jest.spyOn(cluster, 'nodes').mockReturnValue([]);
+    jest.spyOn(cluster, 'isConnected').mockReturnValue(false);
+    expect(await app.engine.expire('first')).toEqual({ did: 'nothing', because: 'not connected' });
+    openGate();
+  });
+
+  test('does not see it, while it writes or answers', async () => {
+    const database = await newDatabase('PostgreSQL');
+    const app = await begin('memory', 'PostgreSQL', { database });
+    await behindOne(app, []);
+    await inState(app, 'first', 'running');
+    jest.spyOn(app.app.get(ClusterService), 'nodes').mockReturnValue([]);
+    const runs = jest.spyOn(app.info, 'runningJobs');
+    expect(await app.engine.expire('first')).toEqual({ did: 'nothing', because: 'node alive' });
+    expect(runs).not.toHaveBeenCalled();
+    await runSql(database, ['update roger_nodes set seen_at = 0']);
+    expect(await app.engine.expire('first')).toEqual({ did: 'nothing', because: 'node alive' });
+    expect(runs).toHaveBeenCalled();
+    openGate();
+  });
 });

@@ -26,6 +26,7 @@ export interface TaskArgs {
 export const begun = new Signals<string>();
 let gate = new Gate();
 
+/** Each test that has jobs wait has to, or its app waits for them when it ends. */
 export function openGate(): void {
   gate.open();
 }
@@ -34,8 +35,6 @@ beforeEach(() => {
   begun.seen.length = 0;
   gate = new Gate();
 });
-
-afterEach(openGate);
 
 @RogerJob({ name: 'task', retryable: { levels: [1_000] }, queueKey: ({ key }: TaskArgs) => key })
 export class Task implements JobHandler<TaskArgs> {
