@@ -1,4 +1,5 @@
 // An operator's control of single jobs: each call says what it did, and does nothing the second time.
+import type { JobQueue } from 'nestjs-roger';
 import { MemoryBroker } from 'nestjs-roger';
 import { ArgsNotRecordedError } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
@@ -171,6 +172,14 @@ test('a job is killed, ended and held from a node that does not run it', async (
   expect(await engine.get('first')).toMatchObject({ state: 'cancelled' });
 });
 
+/** Whether it refuses the job's definition, for it is switched off. */
+function refuses(jobs: JobQueue, partition: string): Promise<boolean> {
+  return jobs.enqueue(Task, { key: 'refused' }, { partition, delayMs: 3_600_000 }).then(
+    () => false,
+    (error: unknown) => (error as { code?: string }).code === 'ROGER_JOB_DEFINITION_INACTIVE',
+  );
+}
+
 test('a definition that is switched off on one node is refused and held on all, until it is switched on', async () => {
   const database = await newDatabase('SQLite');
   const roger = rogerOn('RabbitMQ');
@@ -180,12 +189,7 @@ test('a definition that is switched off on one node is refused and held on all, 
   await eventually('the catalogue', async () => (await producer.catalog.list()).items.length === 1);
   const queued = worker.jobs.create(Task, {}, { partition, id: 'queued' });
   await producer.catalog.setActive('task', false);
-  const isRefused = async (): Promise<boolean> =>
-    worker.jobs.enqueue(Task, {}, { partition, id: `try-${Date.now()}` }).then(
-      () => false,
-      (error: unknown) => (error as { code?: string }).code === 'ROGER_JOB_DEFINITION_INACTIVE',
-    );
-  await eventually('the other node to refuse it', isRefused);
+  await eventually('the other node to refuse it', () => refuses(worker.jobs, partition));
   await expect(worker.jobs.enqueue(queued)).rejects.toMatchObject({ code: 'ROGER_JOB_DEFINITION_INACTIVE' });
   await producer.catalog.setActive('task', true);
   await eventually('it to be enqueued', async () =>
@@ -195,6 +199,34 @@ test('a definition that is switched off on one node is refused and held on all, 
     ),
   );
   await inState(worker, 'queued', 'done');
+});
+
+test('what two nodes have in hand of a definition that is switched off is held, and runs when it is on again', async () => {
+  const database = await newDatabase('SQLite');
+  const roger = rogerOn('RabbitMQ');
+  const [partition = ''] = Object.keys(roger.partitions ?? {});
+  const options = { ...roger, partitions: { [partition]: { default: 1 } } };
+  const nodes = [
+    await startEngine(options, { database }, [Task]),
+    await startEngine(options, { database }, [Task]),
+  ] as const;
+  const [one, other] = nodes;
+  await eventually('the catalogue', async () => (await other.catalog.list()).items.length === 1);
+  const [busy, queued] = [
+    ['first', 'second'],
+    ['a', 'b', 'c', 'd'],
+  ];
+  for (const id of busy) await one.jobs.enqueue(Task, { waits: true }, { partition, id });
+  await within('both to be busy', begun.count(2));
+  for (const id of queued) await one.jobs.enqueue(Task, {}, { partition, id });
+  await other.catalog.setActive('task', false);
+  for (const { jobs } of nodes) await eventually('it to be off', () => refuses(jobs, partition));
+  openGate();
+  for (const id of queued) await inState(one, id, 'held');
+  expect([...begun.seen].sort()).toEqual(busy);
+  await one.catalog.setActive('task', true);
+  for (const id of queued) await inState(other, id, 'done');
+  expect([...begun.seen].sort()).toEqual([...queued, ...busy]);
 });
 
 test('what is queued of a definition that is switched off is held, and runs when it is on again', async () => {
