@@ -1,5 +1,5 @@
 // What happens to a job while an operator's call is under way: the call tells it as it was, and overwrites nothing.
-import { ClusterService } from 'nestjs-roger';
+import { ClusterService, LedgerFullError } from 'nestjs-roger';
 import type { JobEngine, JobRecord } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
 import type { EngineApp } from '../support/engine-app';
@@ -175,4 +175,30 @@ describe('the run of a node that lives is not given up by one that', () => {
     expect(runs).toHaveBeenCalled();
     openGate();
   });
+});
+
+test('a job that its ledger has no room to hold is removed all the same', async () => {
+  const app = await begin('memory', 'SQLite', {}, { maxWaitingJobs: 1 });
+  const { engine, jobs, partition } = app;
+  await jobs.enqueue(Task, {}, { partition, id: 'full', held: true });
+  await behindOne(app, ['a', 'b']);
+  await expect(engine.hold('a')).rejects.toThrow(LedgerFullError);
+  expect(await engine.remove('a')).toEqual({ did: 'removed' });
+  openGate();
+  await inState(app, 'b', 'done');
+  expect(begun.seen).toEqual(['first', 'b']);
+});
+
+test('a job with a key that its ledger does not know any more is ended by the record alone', async () => {
+  const database = await newDatabase('PostgreSQL');
+  const app = await begin('memory', 'PostgreSQL', { database });
+  const { engine, globalState, jobs, partition } = app;
+  await jobs.enqueue(Task, { key: 'k' }, { partition, id: 'a' });
+  await inState(app, 'a', 'done');
+  await runSql(database, ["update roger_jobs set state = 'queued', ended_at = null"]);
+  expect(await engine.hold('a')).toEqual(ENDED);
+  expect(await engine.remove('a')).toEqual({ did: 'removed' });
+  expect(await engine.get('a')).toMatchObject({ state: 'removed' });
+  // No cancel waits for the next of its id.
+  expect(await globalState.isCancelled(partition, 'a')).toBe(false);
 });
