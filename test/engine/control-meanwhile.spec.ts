@@ -105,6 +105,8 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     expect(await engine.fail('a', 'enough')).toEqual({ did: 'told to end' });
     expect(await engine.get('a')).toMatchObject({ state: 'failed', reason: { message: 'enough' } });
     expect(await engine.fail('a', 'once more')).toEqual(ENDED);
+    // Not beside the run.
+    expect(await engine.retry('a')).toEqual({ did: 'nothing', because: 'cancelled' });
     openGate();
     await eventually('its end', async () => (await info.runningJobs(partition)).total === 0);
     expect(await engine.get('a')).toMatchObject({ state: 'failed', reason: { message: 'enough' } });

@@ -169,7 +169,8 @@ export class JobEngine {
 
   /**
    * Removes a job that has not begun: it will not run, and its keys are free. A running one is left alone: see
-   * {@link kill}. Only one whose args were not recorded, and that begins in this very moment, is `told to end`.
+   * {@link kill}. One that begins in this very moment, and can't be held because its args were not recorded or its ledger
+   * is full, is `told to end`.
    */
   async remove(id: string, place: JobPlace = {}): Promise<Did<'removed' | 'told to end'>> {
     const record = await this.alive(id, place);
