@@ -1,83 +1,12 @@
 // An operator's control of single jobs: each call says what it did, and does nothing the second time.
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobContext, JobHandler, RogerModuleOptions } from 'nestjs-roger';
-import { MemoryBroker, RogerJob } from 'nestjs-roger';
-import type { JobEngine, JobState } from 'nestjs-roger-engine';
+import type { JobQueue } from 'nestjs-roger';
+import { MemoryBroker } from 'nestjs-roger';
 import { ArgsNotRecordedError } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
-import type { EngineApp, TransportKind } from '../support/engine-app';
+import { begin, begun, behindOne, COMBINATIONS, inState, openGate, Task } from '../support/controlled-task';
 import { rogerOn, startEngine } from '../support/engine-app';
-import type { DatabaseKind } from '../support/engine-databases';
 import { newDatabase } from '../support/engine-databases';
-import { Gate, Signals } from '../support/signal';
 import { within } from '../support/within';
-
-interface Args {
-  readonly waits?: boolean;
-  readonly fails?: boolean;
-  /** How long it takes. */
-  readonly ms?: number;
-  readonly key?: string;
-}
-
-const begun = new Signals<string>();
-let gate = new Gate();
-
-@RogerJob({ name: 'task', retryable: { levels: [1_000] }, queueKey: ({ key }: Args) => key })
-class Task implements JobHandler<Args> {
-  async perform({ waits, fails, ms = 0 }: Args, { job, signal }: JobContext): Promise<{ by: string }> {
-    begun.add(job.id);
-    if (waits === true) {
-      const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
-      await Promise.race([gate.opened, aborted]);
-      signal.throwIfAborted();
-    }
-    if (ms > 0) await sleep(ms);
-    if (fails === true) throw new Error('not this time');
-    return { by: job.id };
-  }
-}
-
-const COMBINATIONS: readonly (readonly [TransportKind, DatabaseKind])[] = [
-  ['RabbitMQ', 'SQLite'],
-  ['RabbitMQ', 'PostgreSQL'],
-  ['memory', 'SQLite'],
-];
-
-beforeEach(() => {
-  begun.seen.length = 0;
-  gate = new Gate();
-});
-
-afterEach(() => {
-  gate.open();
-});
-
-/** With one worker, so that what is behind a job that waits has not begun. */
-async function begin(
-  transport: TransportKind,
-  database: DatabaseKind,
-  more: { readonly argsRecording?: 'hash' } = {},
-): Promise<EngineApp> {
-  const roger = rogerOn(transport);
-  const partitions = Object.fromEntries(
-    Object.keys(roger.partitions ?? {}).map((id) => [id, { default: 1 }]),
-  );
-  const options = { ...roger, partitions } as RogerModuleOptions;
-  return startEngine(options, { database: await newDatabase(database), ...more }, [Task]);
-}
-
-/** Jobs that are behind one that runs until the gate opens. */
-async function behindOne(app: EngineApp, ids: readonly string[], args: Args = {}): Promise<void> {
-  const { jobs, partition } = app;
-  await jobs.enqueue(Task, { waits: true }, { partition, id: 'first' });
-  await within('the first to begin', begun.count(1));
-  for (const id of ids) await jobs.enqueue(Task, args, { partition, id });
-}
-
-function inState({ engine }: { readonly engine: JobEngine }, id: string, state: JobState): Promise<void> {
-  return eventually(`${id} to be ${state}`, async () => (await engine.get(id))?.state === state);
-}
 
 describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => {
   test('a held job waits until it is released, and so does a delayed one', async () => {
@@ -89,7 +18,7 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     expect(await engine.hold('a')).toEqual({ did: 'nothing', because: 'held' });
     expect(await engine.hold('late')).toEqual({ did: 'held' });
     expect(await engine.get('a')).toMatchObject({ state: 'held', reason: { message: 'to be looked at' } });
-    gate.open();
+    openGate();
     await inState(app, 'b', 'done');
     expect(begun.seen).toEqual(['first', 'b']);
     expect(await engine.release('a')).toEqual({ did: 'released' });
@@ -113,7 +42,7 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     const ahead = ['z', 'late', 'held'];
     for (const id of ahead) expect(await engine.runNow(id)).toEqual({ did: 'sent ahead' });
     expect(await engine.runNow('first')).toEqual({ did: 'nothing', because: 'running' });
-    gate.open();
+    openGate();
     for (const id of [...others, ...ahead]) await inState(app, id, 'done');
     expect([...begun.seen].sort()).toEqual([...ahead, ...others, 'first'].sort());
     // While one asks its ledger, or comes from the broker, the worker takes what it has; no more than that is before it.
@@ -134,7 +63,7 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     expect(await jobs.enqueue(Task, { key: 'k' }, { partition, id: 'heir' })).toMatchObject({
       status: 'enqueued',
     });
-    gate.open();
+    openGate();
     await inState(app, 'heir', 'done');
     await inState(app, 'b', 'done');
     expect([...begun.seen].sort()).toEqual(['b', 'first', 'heir']);
@@ -207,9 +136,9 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     expect(await engine.get('a')).toMatchObject({ state: 'stopped' });
     expect(await engine.expire('first')).toEqual({ did: 'nothing', because: 'node alive' });
     expect(await engine.expire('a')).toEqual({ did: 'nothing', because: 'not running' });
-    gate.open();
+    openGate();
     await inState(app, 'a', 'done');
-    expect(await engine.tick()).toEqual({ ok: 3, failed: 0 });
+    expect(await engine.tick()).toEqual({ ok: 4, failed: 0 });
   });
 });
 
@@ -219,7 +148,7 @@ test('a job whose args were not recorded can be removed, but not sent again', as
   await behindOne(app, ['a']);
   await expect(engine.runNow('a')).rejects.toThrow(ArgsNotRecordedError);
   expect(await engine.remove('a')).toEqual({ did: 'removed' });
-  gate.open();
+  openGate();
 });
 
 test('a job is killed, ended and held from a node that does not run it', async () => {
@@ -243,6 +172,14 @@ test('a job is killed, ended and held from a node that does not run it', async (
   expect(await engine.get('first')).toMatchObject({ state: 'cancelled' });
 });
 
+/** Whether it refuses the job's definition, for it is switched off. */
+function refuses(jobs: JobQueue, partition: string): Promise<boolean> {
+  return jobs.enqueue(Task, { key: 'refused' }, { partition, delayMs: 3_600_000 }).then(
+    () => false,
+    (error: unknown) => (error as { code?: string }).code === 'ROGER_JOB_DEFINITION_INACTIVE',
+  );
+}
+
 test('a definition that is switched off on one node is refused and held on all, until it is switched on', async () => {
   const database = await newDatabase('SQLite');
   const roger = rogerOn('RabbitMQ');
@@ -252,12 +189,7 @@ test('a definition that is switched off on one node is refused and held on all, 
   await eventually('the catalogue', async () => (await producer.catalog.list()).items.length === 1);
   const queued = worker.jobs.create(Task, {}, { partition, id: 'queued' });
   await producer.catalog.setActive('task', false);
-  const isRefused = async (): Promise<boolean> =>
-    worker.jobs.enqueue(Task, {}, { partition, id: `try-${Date.now()}` }).then(
-      () => false,
-      (error: unknown) => (error as { code?: string }).code === 'ROGER_JOB_DEFINITION_INACTIVE',
-    );
-  await eventually('the other node to refuse it', isRefused);
+  await eventually('the other node to refuse it', () => refuses(worker.jobs, partition));
   await expect(worker.jobs.enqueue(queued)).rejects.toMatchObject({ code: 'ROGER_JOB_DEFINITION_INACTIVE' });
   await producer.catalog.setActive('task', true);
   await eventually('it to be enqueued', async () =>
@@ -267,6 +199,34 @@ test('a definition that is switched off on one node is refused and held on all, 
     ),
   );
   await inState(worker, 'queued', 'done');
+});
+
+test('what two nodes have in hand of a definition that is switched off is held, and runs when it is on again', async () => {
+  const database = await newDatabase('SQLite');
+  const roger = rogerOn('RabbitMQ');
+  const [partition = ''] = Object.keys(roger.partitions ?? {});
+  const options = { ...roger, partitions: { [partition]: { default: 1 } } };
+  const nodes = [
+    await startEngine(options, { database }, [Task]),
+    await startEngine(options, { database }, [Task]),
+  ] as const;
+  const [one, other] = nodes;
+  await eventually('the catalogue', async () => (await other.catalog.list()).items.length === 1);
+  const [busy, queued] = [
+    ['first', 'second'],
+    ['a', 'b', 'c', 'd'],
+  ];
+  for (const id of busy) await one.jobs.enqueue(Task, { waits: true }, { partition, id });
+  await within('both to be busy', begun.count(2));
+  for (const id of queued) await one.jobs.enqueue(Task, {}, { partition, id });
+  await other.catalog.setActive('task', false);
+  for (const { jobs } of nodes) await eventually('it to be off', () => refuses(jobs, partition));
+  openGate();
+  for (const id of queued) await inState(one, id, 'held');
+  expect([...begun.seen].sort()).toEqual(busy);
+  await one.catalog.setActive('task', true);
+  for (const id of queued) await inState(other, id, 'done');
+  expect([...begun.seen].sort()).toEqual([...queued, ...busy]);
 });
 
 test('what is queued of a definition that is switched off is held, and runs when it is on again', async () => {
@@ -280,7 +240,7 @@ test('what is queued of a definition that is switched off is held, and runs when
   await eventually('the catalogue', async () => (await app.catalog.list()).items.length === 1);
   await behindOne(app, ['a', 'b']);
   await app.catalog.setActive('task', false);
-  gate.open();
+  openGate();
   for (const id of ['a', 'b']) await inState(app, id, 'held');
   expect(begun.seen).toEqual(['first']);
   await app.catalog.setActive('task', true);

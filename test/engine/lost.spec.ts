@@ -58,3 +58,37 @@ test.each(DATABASES)(
   },
   3 * PATIENCE_MS,
 );
+
+test(
+  'an operator gives up the run of a killed node long before it counts as lost by itself, and no run of one that lives',
+  async () => {
+    const partition = uniquePartition();
+    const trace = join(folder, `${partition}.trace`);
+    writeFileSync(trace, '');
+    const roger = rogerOn('RabbitMQ', partition);
+    const engine = { database: await newDatabase('SQLite'), lostAfterMs: 3_600_000 };
+    const providers = [Traced, { provide: TraceOfJobs, useValue: { add: () => undefined } }];
+    const desk = await startEngine({ ...roger, mode: 'producer' }, engine, providers);
+    const victim = await EngineNode.start({ trace, roger, engine });
+    const { job } = await desk.jobs.enqueue(Traced, { ms: 60_000 }, { partition });
+    const stateOf = async () => (await desk.records.get(job.id))?.state;
+    await eventually('its run', async () => (await stateOf()) === 'running', PATIENCE_MS);
+    expect(await desk.engine.expire(job.id)).toEqual({ did: 'nothing', because: 'node alive' });
+    await victim.kill();
+    const whys = new Set<string>();
+    await eventually(
+      'it to be given up',
+      async () => {
+        const outcome = await desk.engine.expire(job.id);
+        whys.add(outcome.did === 'nothing' ? outcome.because : outcome.did);
+        return outcome.did === 'expired';
+      },
+      PATIENCE_MS,
+    );
+    expect([...whys]).toEqual(['node alive', 'expired']);
+    expect(await stateOf()).toBe('queued');
+    expect((await desk.history.lost()).items).toMatchObject([{ jobId: job.id, pid: victim.pid }]);
+    expect(await desk.engine.expire(job.id)).toEqual({ did: 'nothing', because: 'not running' });
+  },
+  3 * PATIENCE_MS,
+);

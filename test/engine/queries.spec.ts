@@ -2,13 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { JobContext, JobHandler } from 'nestjs-roger';
 import { RogerJob } from 'nestjs-roger';
-import { Client } from 'pg';
 import type { DatabaseOptions, HourlyStatistics, RogerEngineOptions } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
 import type { EngineApp } from '../support/engine-app';
 import { rogerOn, startEngine } from '../support/engine-app';
-import type { DatabaseKind } from '../support/engine-databases';
 import { DATABASES, newDatabase } from '../support/engine-databases';
+import { runSql } from '../support/run-sql';
 
 @RogerJob({ name: 'even', retryable: false })
 class Even implements JobHandler<{ n: number }> {
@@ -152,16 +151,12 @@ describe.each(DATABASES)('the history in %s', (kind) => {
   test('removes the oldest runs beyond a count, and what is older than its days', async () => {
     await begin({ retention: { days: 1, maxRuns: 5 } });
     await run(10);
-    await age(
-      kind,
-      database,
+    await runSql(database, [
       "update roger_runs set started_at = started_at - 86400000000 where attempt = 1 and result = 'failed'",
-    );
-    await age(
-      kind,
-      database,
+    ]);
+    await runSql(database, [
       `update roger_jobs set queued_at = queued_at - 86400000000, ended_at = ended_at - 86400000000 where state = 'failed'`,
-    );
+    ]);
     const { history, records } = engine;
     await engine.history.prune();
     expect(await history.count({ result: 'failed' })).toBe(0);
@@ -170,22 +165,3 @@ describe.each(DATABASES)('the history in %s', (kind) => {
     expect(await history.count()).toBeLessThanOrEqual(5);
   });
 });
-
-/** Changes rows behind the engine's back. */
-async function age(kind: DatabaseKind, database: DatabaseOptions, statement: string): Promise<void> {
-  if (kind === 'SQLite') {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- it has no types here
-    const Database = require('better-sqlite3') as new (path: string) => {
-      exec(text: string): void;
-      close(): void;
-    };
-    const file = new Database((database as { sqlite: string }).sqlite);
-    file.exec(statement);
-    file.close();
-    return;
-  }
-  const client = new Client((database as { postgres: { connectionString: string } }).postgres);
-  await client.connect();
-  await client.query(statement);
-  await client.end();
-}

@@ -324,3 +324,32 @@ test('jobs are released by their reason, in the order in which they came to be h
   expect(sightings.ids('began').filter((id) => id !== 'other')).toEqual(ids);
   expect(sightings.whatOf('other')).toEqual([]);
 }, 120_000);
+
+test('a hold of a job without keys that is taken back is as if it had not been, whether the job is there or over', async () => {
+  const staged = await stage();
+  const { producer, partition, sightings, work } = staged;
+  const { globalState } = producer;
+  const waiting = await enqueued(false, producer, partition, 'waiting');
+  await globalState.hold(waiting);
+  await globalState.undoHold(waiting);
+  expect(await globalState.isHeld(partition, 'waiting')).toBe(false);
+  await work();
+  await sightings.ended(['waiting']);
+  await globalState.hold(waiting);
+  expect(await globalState.isHeld(partition, 'waiting')).toBe(true);
+  await globalState.undoHold(waiting);
+  expect(await globalState.release(partition, 'waiting')).toEqual({ released: false, met: 'unseen' });
+  await othersHadTheirTurn(staged);
+  expect(sightings.whatOf('waiting')).toEqual(['began', 'ended']);
+});
+
+test('a hold that is not of a copy without keys is not taken back', async () => {
+  const { producer, partition } = await stage();
+  const { globalState } = producer;
+  const job = await enqueued(true, producer, partition, 'held');
+  await globalState.hold(job);
+  await globalState.undoHold(job);
+  await globalState.undoHold({ partition, id: 'nobody', queuedAt: 1 });
+  expect(await globalState.isHeld(partition, 'held')).toBe(true);
+  await expect(globalState.undoHold({ partition, id: 'held', queuedAt: -1 })).rejects.toThrow('queuedAt');
+});

@@ -16,14 +16,18 @@ import { catalogueNewsOf } from './catalogue/catalogue-news';
 import { DefinitionStore } from './catalogue/definition-store';
 import { JobCatalog } from './catalogue/job-catalog.service';
 import { KnownDefinitions } from './catalogue/known-definitions';
+import { CutOffHurries } from './control/cut-off-hurries';
 import { Decrees } from './control/decrees';
 import { JobEngine } from './control/job-engine.service';
+import { LiveRuns } from './control/live-runs';
+import { Prevention } from './control/prevention';
 import { EngineLifecycle } from './engine-lifecycle';
 import type { RogerEngineOptions } from './engine.options';
 import { settingsOf } from './engine.options';
 import { JobRecords } from './history/job-records.service';
 import { JobStatistics } from './history/job-statistics.service';
 import { LostRuns } from './history/lost-runs';
+import { NodeSigns } from './history/node-signs';
 import { Pruning } from './history/pruning';
 import { RunHistory } from './history/run-history.service';
 import { FactsReader } from './records/job-facts';
@@ -127,14 +131,18 @@ class EngineParts {
     this.known = new KnownDefinitions({ rows, definitions, gates: [roger.gates], log });
     this.catalog = new JobCatalog({ rows, known: this.known, cluster, jobs, definitions });
     const { lostAfterMs } = settings;
-    const lostRuns = new LostRuns({ store, cluster, log, lostAfterMs });
+    const signs = new NodeSigns(store, cluster);
+    const lostRuns = new LostRuns({ store, signs, log, lostAfterMs });
+    const { globalState, buried, info } = roger;
+    const decrees = new Decrees(store);
+    const ofJobs = { records: this.records, writer, decrees, globalState, info };
+    const hurries = new CutOffHurries(ofJobs);
     this.engine = new JobEngine({
-      records: this.records,
-      writer,
-      decrees: new Decrees(store),
-      ...{ jobs, globalState: roger.globalState, buried: roger.buried, info: roger.info },
-      presentNodes: () => new Set(cluster.nodes().map(({ id }) => id)),
-      upkeep: [() => lostRuns.look(), () => pruning.prune(), () => this.known.load()],
+      ...ofJobs,
+      ...{ history: this.history, jobs, buried, signs },
+      prevention: new Prevention(ofJobs),
+      liveRuns: new LiveRuns(ofJobs),
+      upkeep: [() => lostRuns.look(), () => pruning.prune(), () => this.known.load(), () => hurries.sendOn()],
     });
     this.lifecycle = new EngineLifecycle({
       ...{ store, writer, recorders, definitions, rows, known: this.known, lostAfterMs, log },

@@ -1,14 +1,14 @@
-// Writes down what an operator has decided of a job: at once, and not by way of what nodes tell.
+// Writes down what an operator has decided of a job: at once, not by way of what nodes tell, and only of one that is not over.
 import { sql } from 'kysely';
 import type { JobRecord } from '../history/job-records.service';
+import { markLost } from '../history/mark-lost';
 import { HELD } from '../records/event-rows';
 import type { JobState, RunResult } from '../records/rows';
-import { decreePhaseOf, RUN_DECREED, RUN_LIMITED, RUN_MISSED } from '../records/rows';
+import { decreePhaseOf, RUN_DECREED } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
 
 /** The reason's type of what an operator has decided. */
 const BY_OPERATOR = 'Operator';
-const NODE_GONE = 'NodeGone';
 
 export interface DecreedEnd {
   readonly state: Extract<JobState, 'done' | 'failed' | 'removed'>;
@@ -20,32 +20,50 @@ export interface DecreedEnd {
 export class Decrees {
   constructor(private readonly store: EngineStore) {}
 
-  held(record: JobRecord, why: string): Promise<void> {
+  /** @returns false: it is over */
+  held(record: JobRecord, why: string): Promise<boolean> {
     return this.now(record, 'held', { reason_type: HELD, reason_message: why });
   }
 
-  queued(record: JobRecord): Promise<void> {
-    const isDelayed = record.dueAt !== undefined && record.dueAt.getTime() > Date.now();
-    return this.now(record, isDelayed ? 'delayed' : 'queued', { reason_type: null, reason_message: null });
-  }
-
-  stopped(record: JobRecord): Promise<void> {
+  /** @returns false: it is over */
+  stopped(record: JobRecord): Promise<boolean> {
     return this.now(record, 'stopped', { reason_type: BY_OPERATOR, reason_message: 'marked as stopped' });
   }
 
-  /** Whatever its nodes tell later of this life of the job, it stays so. */
-  async ended(record: JobRecord, { state, reason = '', value }: DecreedEnd): Promise<void> {
+  /** It may have begun meanwhile: in the order of events this is still its hold, and any begin comes after it. */
+  async released(record: JobRecord): Promise<void> {
+    const isDelayed = record.dueAt !== undefined && record.dueAt.getTime() > Date.now();
+    await this.store.writing
+      .updateTable('roger_jobs')
+      .set({ state: isDelayed ? 'delayed' : 'queued', reason_type: null, reason_message: null })
+      .where('partition', '=', record.partition)
+      .where('job_id', '=', record.id)
+      .where('queued_at', '=', record.queuedAt.getTime())
+      .where('state', '=', 'held')
+      .execute();
+  }
+
+  /**
+   * Whatever its nodes tell later of this life of the job, it stays so. A cancel that was its means is outweighed, any
+   * other end is not.
+   * @returns false: it is over
+   */
+  async ended(record: JobRecord, { state, reason = '', value }: DecreedEnd): Promise<boolean> {
     const at = Date.now();
     const why = state === 'done' ? { reason_type: null, reason_message: null } : reasonOf(reason);
-    await this.store.writing.transaction().execute(async (trx) => {
-      await trx
+    return this.store.writing.transaction().execute(async (trx) => {
+      const [job] = await trx
         .updateTable('roger_jobs')
         .set({ state, ended_at: at, due_at: null, ...why, seq_phase: decreePhaseOf(record.attempt) })
         .where('partition', '=', record.partition)
         .where('job_id', '=', record.id)
         .where('queued_at', '=', record.queuedAt.getTime())
+        .where('seq_phase', '<', decreePhaseOf(0))
+        .where((eb) => eb.or([eb('ended_at', 'is', null), eb('state', '=', 'cancelled')]))
+        .returning('run_id')
         .execute();
-      if (record.runId === undefined || state === 'removed') return;
+      if (job === undefined) return false;
+      if (job.run_id === null || state === 'removed') return true;
       const result: RunResult = state;
       await trx
         .updateTable('roger_runs')
@@ -54,37 +72,23 @@ export class Decrees {
           ...(value === undefined ? {} : { value }),
           ended_at: sql<number>`coalesce(ended_at, ${at})`,
         })
-        .where('id', '=', record.runId)
-        // Only the run that was ended for this.
-        .where('result', '=', 'cancelled')
+        .where('id', '=', job.run_id)
+        // Only the run that was ended for this, or is still to end.
+        .where((eb) =>
+          eb.or([
+            eb('result', '=', 'cancelled'),
+            eb.and([eb('result', 'is', null), eb('ended_at', 'is', null)]),
+          ]),
+        )
         .execute();
+      return true;
     });
   }
 
   /** @returns whether the run had no end before. */
-  async lost(record: JobRecord): Promise<boolean> {
-    const why = { reason_type: NODE_GONE, reason_message: 'an operator has given it up' };
-    return this.store.writing.transaction().execute(async (trx) => {
-      const runs = await trx
-        .updateTable('roger_runs')
-        .set({ result: 'lost', ...why, seq: RUN_MISSED })
-        .where('id', '=', record.runId ?? '')
-        .where('ended_at', 'is', null)
-        .where('result', 'is', null)
-        .where('seq', '<=', RUN_LIMITED)
-        .returning(['id'])
-        .execute();
-      if (runs.length === 0) return false;
-      await trx
-        .updateTable('roger_jobs')
-        .set({ state: 'queued', ...why })
-        .where('partition', '=', record.partition)
-        .where('job_id', '=', record.id)
-        .where('state', '=', 'running')
-        .where('run_id', '=', record.runId ?? '')
-        .execute();
-      return true;
-    });
+  async lost({ runId }: JobRecord): Promise<boolean> {
+    if (runId === undefined) return false;
+    return (await markLost(this.store, { runId }, 'an operator has given it up')) > 0;
   }
 
   /** As if a node told it now: what comes later counts more, and what has ended has ended. */
@@ -92,18 +96,22 @@ export class Decrees {
     record: JobRecord,
     state: JobState,
     why: { readonly reason_type: string | null; readonly reason_message: string | null },
-  ): Promise<void> {
+  ): Promise<boolean> {
     const seqAt = Date.now() * 1_000;
-    await this.store.writing
+    const rows = await this.store.writing
       .updateTable('roger_jobs')
-      .set({ state, ...why, seq_at: seqAt })
+      .set({
+        ...{ state, ...why },
+        // The clock of the node that told the last may be ahead.
+        seq_at: sql<number>`case when seq_at < ${seqAt} then ${seqAt} else seq_at + 1 end`,
+      })
       .where('partition', '=', record.partition)
       .where('job_id', '=', record.id)
       .where('queued_at', '=', record.queuedAt.getTime())
       .where('ended_at', 'is', null)
-      .where('seq_phase', '=', record.attempt)
-      .where('seq_at', '<', seqAt)
+      .returning('job_id')
       .execute();
+    return rows.length > 0;
   }
 }
 

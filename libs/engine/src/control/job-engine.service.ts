@@ -1,11 +1,18 @@
 // What an operator does with a single job, from whatever node.
-import type { BuriedJobs, ClusterRunningJob, GlobalStateService, InfoService, JobQueue } from 'nestjs-roger';
+import type { BuriedJobs, GlobalStateService, JobQueue } from 'nestjs-roger';
 import { InvalidArgumentError, QueueNotFoundError } from 'nestjs-roger';
 import type { JobFilter, JobRecord, JobRecords } from '../history/job-records.service';
+import type { NodeSigns } from '../history/node-signs';
 import type { Page, PageOptions } from '../history/page';
+import type { JobRun, RunHistory } from '../history/run-history.service';
 import { isFinal } from '../records/rows';
 import type { HistoryWriter } from '../writer/history-writer';
-import type { Decrees } from './decrees';
+import { TO_BE_SENT_AHEAD } from './cut-off-hurries';
+import type { DecreedEnd, Decrees } from './decrees';
+import type { Did } from './did';
+import { nothing } from './did';
+import type { LiveRuns } from './live-runs';
+import type { Prevention } from './prevention';
 import { jobOfRecord } from './recorded-job';
 
 /** Which of several partitions that have a job of this id. @default the newest job */
@@ -13,56 +20,37 @@ export interface JobPlace {
   readonly partition?: string | undefined;
 }
 
-/** Why nothing was done. */
-export type Obstacle =
-  /** There is no record of such a job. */
-  | 'unknown'
-  /** It is over: done, failed, cancelled, buried, … */
-  | 'ended'
-  /** It is not over, so there is nothing to retry. */
-  | 'not ended'
-  | 'running'
-  | 'not running'
-  | 'held'
-  | 'not held'
-  /** It was cancelled (removed, ended by decree) and has not been met yet; then it can't be sent again either. */
-  | 'cancelled'
-  /** Another job has its queue key. */
-  | 'duplicate'
-  /** The node that runs it is there. */
-  | 'node alive';
-
-/** What was done; `nothing` names the reason. To call once more is always safe. */
-export type Did<What extends string> =
-  { readonly did: What } | { readonly did: 'nothing'; readonly because: Obstacle };
-
 /** Where a job runs. */
 export interface FoundRun {
   readonly node: string;
   readonly startedAt: Date;
   /** Whether the node said so just now, or only the record does. */
   readonly isLive: boolean;
+  /** When it will be told to end. Undefined: it may take as long as it does, or that is not recorded. */
+  readonly timeLimitAt: Date | undefined;
+  /** Undefined: it is not recorded yet. */
+  readonly isolation: JobRun['isolation'] | undefined;
 }
 
 export interface JobEngineParts {
   readonly records: JobRecords;
+  readonly history: Pick<RunHistory, 'get'>;
   readonly writer: Pick<HistoryWriter, 'flush'>;
   readonly decrees: Decrees;
+  readonly prevention: Prevention;
+  readonly liveRuns: LiveRuns;
   readonly jobs: JobQueue;
   readonly globalState: GlobalStateService;
   readonly buried: BuriedJobs;
-  readonly info: InfoService;
-  /** The ids of the nodes that are there. */
-  readonly presentNodes: () => ReadonlySet<string>;
+  readonly signs: NodeSigns;
   /** The upkeep that is due: each rejects when it can't be done. */
   readonly upkeep: readonly (() => Promise<unknown>)[];
 }
 
-/** So long a call waits for a run to heed its signal. */
-const KILL_WAIT_MS = 10_000;
-const LOOK_MS = 100;
 const FLUSH_MS = 1_000;
-const BEFORE_ALL = 'run now';
+const NOT_RECORDED = { timeLimitAt: undefined, isolation: undefined };
+/** A node that is there writes every ten seconds at least. */
+const SILENCE_MS = 15_000;
 
 /**
  * Control of single jobs, from any node, by their ids. Each method says what it did, and why it did nothing; called twice,
@@ -120,10 +108,17 @@ export class JobEngine {
   /** Where the job runs now; undefined: nowhere, as far as is known. */
   async findRun(id: string, place: JobPlace = {}): Promise<FoundRun | undefined> {
     const record = await this.get(id, place);
-    const live = await this.liveRun(id, record?.partition ?? place.partition);
-    if (live !== undefined) return { node: live.node, startedAt: new Date(live.startedAt), isLive: true };
-    if (record?.state !== 'running' || record.node === undefined) return undefined;
-    return { node: record.node, startedAt: record.startedAt ?? record.queuedAt, isLive: false };
+    const live = await this.parts.liveRuns.find(id, record?.partition ?? place.partition);
+    const recorded = record?.runId === undefined ? undefined : await this.parts.history.get(record.runId);
+    const run = recorded?.status === 'running' ? recorded : undefined;
+    if (live !== undefined) {
+      const { timeLimitAt, isolation } = run?.node === live.node ? run : NOT_RECORDED;
+      const { node, startedAt } = live;
+      return { node, startedAt: new Date(startedAt), isLive: true, timeLimitAt, isolation };
+    }
+    if (record?.state !== 'running' || run === undefined) return undefined;
+    const { node, startedAt, timeLimitAt, isolation } = run;
+    return { node, startedAt, isLive: false, timeLimitAt, isolation };
   }
 
   /**
@@ -139,7 +134,8 @@ export class JobEngine {
     const record = await this.alive(id, place);
     if (typeof record === 'string') return nothing(record);
     if (record.state === 'held') return nothing('held');
-    return this.holdNow(record, why);
+    const outcome = await this.parts.prevention.hold(record, why);
+    return outcome === 'held' ? { did: 'held' } : nothing(outcome);
   }
 
   /** Lets a held job go: as if it had been enqueued now. */
@@ -148,7 +144,7 @@ export class JobEngine {
     if (typeof record === 'string') return nothing(record);
     const { released } = await this.parts.globalState.release(record.partition, id);
     if (!released) return nothing('not held');
-    await this.parts.decrees.queued(record);
+    await this.parts.decrees.released(record);
     return { did: 'released' };
   }
 
@@ -163,27 +159,34 @@ export class JobEngine {
     if (record.state === 'running') return nothing('running');
     const isHeld = await this.parts.globalState.isHeld(record.partition, id);
     if (!isHeld) {
-      const held = await this.holdNow(record, BEFORE_ALL);
-      if (held.did === 'nothing') return held;
+      const outcome = await this.parts.prevention.hold(record, TO_BE_SENT_AHEAD);
+      if (outcome !== 'held') return nothing(outcome);
     }
     await this.parts.globalState.release(record.partition, id, { now: true });
-    await this.parts.decrees.queued({ ...record, dueAt: undefined });
+    await this.parts.decrees.released({ ...record, dueAt: undefined });
     return { did: 'sent ahead' };
   }
 
-  /** Removes a job that has not begun: it will not run, and its keys are free. A running one is left alone: see {@link kill}. */
-  async remove(id: string, place: JobPlace = {}): Promise<Did<'removed'>> {
+  /**
+   * Removes a job that has not begun: it will not run, and its keys are free. A running one is left alone: see
+   * {@link kill}. One that begins in this very moment, and can't be held because its args were not recorded or its ledger
+   * is full, is `told to end`.
+   */
+  async remove(id: string, place: JobPlace = {}): Promise<Did<'removed' | 'told to end'>> {
     const record = await this.alive(id, place);
     if (typeof record === 'string') return nothing(record);
-    if (await this.runs(record)) return nothing('running');
-    return (await this.cancelled(record, 'removed', { state: 'removed', reason: 'removed' }))
-      ? { did: 'removed' }
-      : nothing('running');
+    if (await this.parts.liveRuns.has(record)) return nothing('running');
+    const outcome = await this.parts.prevention.cancel(record, 'removed');
+    if (outcome === 'told to end') return { did: outcome };
+    if (outcome !== 'cancelled') return nothing(outcome);
+    const end: DecreedEnd = { state: 'removed', reason: 'removed' };
+    return (await this.parts.decrees.ended(record, end)) ? { did: 'removed' } : nothing('ended');
   }
 
   /**
    * Ends a running job: its signal is aborted, a thread is ended whatever it does, and it counts as cancelled. Waits until
-   * the run is over, up to 10 s; then it says `told to end`. One that doesn't run is left alone: see {@link remove}.
+   * the run is over, up to 10 s; then it says `told to end`. One that ends by itself meanwhile has `ended`. One that
+   * doesn't run is left alone: see {@link remove}.
    */
   async kill(
     id: string,
@@ -191,9 +194,12 @@ export class JobEngine {
   ): Promise<Did<'killed' | 'told to end'>> {
     const record = await this.alive(id, place);
     if (typeof record === 'string') return nothing(record);
-    if (!(await this.runs(record))) return nothing('not running');
+    if (!(await this.parts.liveRuns.has(record))) return nothing('not running');
     await this.parts.globalState.cancelJob(record.partition, id, { reason });
-    return { did: (await this.hasStopped(record)) ? 'killed' : 'told to end' };
+    const stopped = await this.parts.liveRuns.stopped(record);
+    if (stopped === undefined) return { did: 'told to end' };
+    const hasEndedItself = isFinal(stopped.state) && stopped.state !== 'cancelled';
+    return hasEndedItself ? nothing('ended') : { did: 'killed' };
   }
 
   /** Writes down that the job has stopped. The job itself is left alone: what its nodes tell next counts again. */
@@ -201,18 +207,21 @@ export class JobEngine {
     const record = await this.alive(id, place);
     if (typeof record === 'string') return nothing(record);
     if (record.state === 'stopped') return nothing('ended');
-    await this.parts.decrees.stopped(record);
-    return { did: 'marked' };
+    return (await this.parts.decrees.stopped(record)) ? { did: 'marked' } : nothing('ended');
   }
 
-  /** Ends the job as failed, for this reason: a running one is killed first, any other will not run. It is not retried. */
+  /**
+   * Ends the job as failed, for this reason: a running one is killed first, any other will not run. It is not retried. A
+   * run that is not over after 10 s is `told to end`, and the job counts as failed whatever the run comes to. One that ends
+   * by itself before has `ended`.
+   */
   fail(id: string, reason: string, place: JobPlace = {}): Promise<Did<'failed' | 'told to end'>> {
     if (typeof reason !== 'string' || reason === '')
       throw new InvalidArgumentError('reason', 'it must be a text that says why');
     return this.end(id, place, 'failed', { state: 'failed', reason });
   }
 
-  /** Ends the job as done, with this result (JSON): a running one is killed first, any other will not run. */
+  /** Ends the job as done, with this result (JSON); otherwise like {@link fail}. */
   complete(
     id: string,
     { result, ...place }: JobPlace & { readonly result?: unknown } = {},
@@ -221,13 +230,22 @@ export class JobEngine {
     return this.end(id, place, 'completed', { state: 'done', value });
   }
 
-  /** Gives up the run of a node that is not there any more, at once instead of after a minute: its record says `lost`. */
+  /**
+   * Gives up the run of a node that is not there any more, without waiting for `lostAfterMs`: its record says `lost`. A
+   * node counts as gone when the broker doesn't know it, when it has written nothing for 15 s, and when it doesn't
+   * answer; and only a node that is connected itself can tell.
+   */
   async expire(id: string, place: JobPlace = {}): Promise<Did<'expired'>> {
+    const { signs, liveRuns, decrees } = this.parts;
     const record = await this.alive(id, place);
     if (typeof record === 'string') return nothing(record);
-    if (record.state !== 'running' || record.node === undefined) return nothing('not running');
-    if (this.parts.presentNodes().has(record.node)) return nothing('node alive');
-    return (await this.parts.decrees.lost(record)) ? { did: 'expired' } : nothing('not running');
+    const { state, node, partition } = record;
+    if (state !== 'running' || node === undefined) return nothing('not running');
+    const present = signs.present();
+    if (present === undefined) return nothing('not connected');
+    if (present.has(node) || (await signs.hasWrittenWithin(node, SILENCE_MS))) return nothing('node alive');
+    if ((await liveRuns.find(id, partition))?.node === node) return nothing('node alive');
+    return (await decrees.lost(record)) ? { did: 'expired' } : nothing('not running');
   }
 
   /**
@@ -249,7 +267,10 @@ export class JobEngine {
     return status === 'enqueued' ? { did: 'enqueued' } : nothing('duplicate');
   }
 
-  /** Does the upkeep that is due, which the nodes do by themselves every few seconds: finds lost runs, prunes. */
+  /**
+   * Does the upkeep that is due, which the nodes do by themselves every now and then: finds lost runs, prunes, reads the
+   * catalogue anew. Besides, it sends on what a {@link runNow} whose process died in its middle has left held.
+   */
   async tick(): Promise<{ readonly ok: number; readonly failed: number }> {
     const results = await Promise.allSettled(this.parts.upkeep.map((work) => work()));
     const ok = results.filter(({ status }) => status === 'fulfilled').length;
@@ -262,69 +283,23 @@ export class JobEngine {
     return isFinal(record.state) ? 'ended' : record;
   }
 
-  private async holdNow(record: JobRecord, why: string): Promise<Did<'held'>> {
-    const { outcome } = await this.parts.globalState.hold(jobOfRecord(record), { why });
-    switch (outcome) {
-      case 'held':
-        await this.parts.decrees.held(record, why);
-        return { did: 'held' };
-      case 'running':
-      case 'cancelled':
-        return nothing(outcome);
-      case 'unknown':
-        return nothing('ended');
-    }
-  }
-
   private async end<What extends string>(
     id: string,
     place: JobPlace,
     did: What,
-    how: Parameters<Decrees['ended']>[1],
+    how: DecreedEnd,
   ): Promise<Did<What | 'told to end'>> {
+    const { liveRuns, prevention, globalState, decrees } = this.parts;
     const record = await this.alive(id, place);
     if (typeof record === 'string') return nothing(record);
     const reason = how.reason ?? 'completed by an operator';
-    if (!(await this.runs(record)) && (await this.cancelled(record, reason, how))) return { did };
-    await this.parts.globalState.cancelJob(record.partition, id, { reason });
-    if (!(await this.hasStopped(record))) return { did: 'told to end' };
-    await this.parts.writer.flush(FLUSH_MS);
-    await this.parts.decrees.ended((await this.get(id, place)) ?? record, how);
-    return { did };
-  }
-
-  /** @returns whether it had not begun. */
-  private async cancelled(
-    record: JobRecord,
-    reason: string,
-    how: Parameters<Decrees['ended']>[1],
-  ): Promise<boolean> {
-    const { met } = await this.parts.globalState.cancelJob(record.partition, record.id, { reason });
-    if (met === 'running') return false;
-    await this.parts.decrees.ended(record, how);
-    return true;
-  }
-
-  private async runs({ id, partition, state }: JobRecord): Promise<boolean> {
-    return state === 'running' || (await this.liveRun(id, partition)) !== undefined;
-  }
-
-  private async liveRun(id: string, partition: string | undefined): Promise<ClusterRunningJob | undefined> {
-    const { jobs } = await this.parts.info.runningJobs(partition);
-    return jobs.find((job) => job.id === id && (partition === undefined || job.partition === partition));
-  }
-
-  /** Whether its run is over within the time, by the nodes and by the record. */
-  private async hasStopped({ id, partition }: JobRecord): Promise<boolean> {
-    const deadline = performance.now() + KILL_WAIT_MS;
-    while (performance.now() < deadline) {
-      if ((await this.liveRun(id, partition)) === undefined) {
-        const record = await this.get(id, { partition });
-        if (record?.state !== 'running') return true;
-      }
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
-    return false;
+    const outcome = (await liveRuns.has(record)) ? 'running' : await prevention.cancel(record, reason);
+    if (outcome === 'ended') return nothing(outcome);
+    if (outcome === 'running') await globalState.cancelJob(record.partition, id, { reason });
+    const isOver = outcome === 'cancelled' || (await liveRuns.stopped(record)) !== undefined;
+    // Not before the end: a run that ends well all the same has done its work.
+    if (!(await decrees.ended(record, how))) return nothing('ended');
+    return { did: isOver ? did : 'told to end' };
   }
 
   private async fromBuried({
@@ -339,8 +314,4 @@ export class JobEngine {
       throw error;
     }
   }
-}
-
-function nothing(because: Obstacle): { readonly did: 'nothing'; readonly because: Obstacle } {
-  return { did: 'nothing', because };
 }

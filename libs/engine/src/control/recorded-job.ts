@@ -4,12 +4,12 @@ import { ArgsNotRecordedError } from './args-not-recorded.error';
 import type { JobRecord } from '../history/job-records.service';
 
 /**
- * The job as it stands by its record. Bounds that its enqueueing gave it (`maxRetries`, `maxExecutionTimeSeconds`) are not
- * recorded: those of its definition hold.
+ * The job as it stands by its record.
  * @throws ArgsNotRecordedError
  */
 export function jobOfRecord(record: JobRecord): Job {
   const { id, name, partition, queue, state, attempt, priority, queueKey, executionKey, args } = record;
+  const { maxRetries, maxExecutionTimeSeconds, replyTo } = record;
   if (args === undefined) throw new ArgsNotRecordedError(id);
   return {
     ...{ id, name, partition, queue, args, attempt },
@@ -18,5 +18,8 @@ export function jobOfRecord(record: JobRecord): Job {
     ...(priority === 0 ? {} : { priority }),
     ...(queueKey === undefined ? {} : { queueKey }),
     ...(executionKey === undefined ? {} : { executionKey }),
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+    ...(maxExecutionTimeSeconds === undefined ? {} : { maxExecutionTimeSeconds }),
+    ...(replyTo === undefined ? {} : { replyTo }),
   };
 }

@@ -1,6 +1,7 @@
 // The jobs, as they were recorded: what state each is in.
 import type { Selectable, SelectQueryBuilder } from 'kysely';
 import { sql } from 'kysely';
+import type { Job } from 'nestjs-roger';
 import { InvalidArgumentError } from 'nestjs-roger';
 import type { JobState } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
@@ -37,6 +38,12 @@ export interface JobRecord {
   /** As far as they were recorded. */
   readonly args: unknown;
   readonly argsHash: string | undefined;
+  /** As given to its enqueueing. Undefined: as its definition says. */
+  readonly maxRetries: number | undefined;
+  /** As given to its enqueueing. Undefined: as its definition says. */
+  readonly maxExecutionTimeSeconds: number | undefined;
+  /** Who waits for its outcome, as in `Job.replyTo`. */
+  readonly replyTo: Job['replyTo'];
 }
 
 /** Which jobs. All that is given has to be true of one. */
@@ -228,5 +235,9 @@ function jobOf(row: JobRow): JobRecord {
     reason: type === null ? undefined : { type, message: message ?? '' },
     args: jsonOf(row.args),
     argsHash: row.args_hash ?? undefined,
+    maxRetries: row.max_retries === null ? undefined : Number(row.max_retries),
+    maxExecutionTimeSeconds:
+      row.max_execution_time_seconds === null ? undefined : Number(row.max_execution_time_seconds),
+    replyTo: jsonOf(row.reply_to) as Job['replyTo'],
   };
 }

@@ -1,8 +1,9 @@
 // Finds runs whose node has gone without a word, marks them as lost, and links each to the run that followed.
 import { sql } from 'kysely';
-import type { ClusterService, RogerLog } from 'nestjs-roger';
-import { RUN_LIMITED, RUN_MISSED } from '../records/rows';
+import type { RogerLog } from 'nestjs-roger';
 import type { EngineStore } from '../store/engine-store';
+import { markLost } from './mark-lost';
+import type { NodeSigns } from './node-signs';
 
 const REASON = 'its node has not been heard of any more; whether it did its work is unknown';
 /** A lost run that has not been followed by then isn't looked at any more. */
@@ -10,7 +11,7 @@ const LINK_WITHIN_MS = 7 * 24 * 3_600_000;
 
 export interface LostRunsParts {
   readonly store: EngineStore;
-  readonly cluster: Pick<ClusterService, 'nodes' | 'isConnected'>;
+  readonly signs: NodeSigns;
   readonly log: RogerLog;
   /** How long a node has to be away. */
   readonly lostAfterMs: number;
@@ -24,13 +25,12 @@ export class LostRuns {
 
   /** To be called every few seconds, on every node: marking twice is as good as once. @returns how many were marked */
   async look(): Promise<number> {
-    const { store, cluster, lostAfterMs } = this.parts;
-    // Who hears nobody must not take all others for gone.
-    if (!cluster.isConnected()) {
+    const { store, signs, lostAfterMs } = this.parts;
+    const present = signs.present();
+    if (present === undefined) {
       this.missing.clear();
       return 0;
     }
-    const present = new Set(cluster.nodes().map(({ id }) => id));
     const rows = await store.reading
       .selectFrom('roger_runs')
       .select('node')
@@ -51,35 +51,11 @@ export class LostRuns {
     return marked;
   }
 
-  /** Unless the node still writes: then it is only we who don't hear it. */
+  /** Unless the node still writes. */
   private async mark(node: string): Promise<number> {
-    const { store, log, lostAfterMs } = this.parts;
-    const writes = await store.reading
-      .selectFrom('roger_nodes')
-      .select('node')
-      .where('node', '=', node)
-      .where('seen_at', '>', sql<number>`${store.now} - ${lostAfterMs}`)
-      .executeTakeFirst();
-    if (writes !== undefined) return 0;
-    const lost = await store.writing.transaction().execute(async (trx) => {
-      const runs = await trx
-        .updateTable('roger_runs')
-        .set({ result: 'lost', reason_type: 'NodeGone', reason_message: REASON, seq: RUN_MISSED })
-        .where('node', '=', node)
-        .where('ended_at', 'is', null)
-        .where('result', 'is', null)
-        .where('seq', '<=', RUN_LIMITED)
-        .returning(['id'])
-        .execute();
-      // The broker gives the job to another. In the order of events this is still the begin of the lost run.
-      await trx
-        .updateTable('roger_jobs')
-        .set({ state: 'queued', reason_type: 'NodeGone', reason_message: REASON })
-        .where('state', '=', 'running')
-        .where('node', '=', node)
-        .execute();
-      return runs.length;
-    });
+    const { store, signs, log, lostAfterMs } = this.parts;
+    if (await signs.hasWrittenWithin(node, lostAfterMs)) return 0;
+    const lost = await markLost(store, { node }, REASON);
     if (lost > 0) log.warn(`${lost} runs of node ${node}, which has gone without a word, are marked as lost`);
     return lost;
   }

@@ -86,7 +86,8 @@ function textOfFacts(facts: JobFacts): string {
     text =
       `"a":${quoted(facts.partition)},"b":${quoted(facts.job_id)},"c":${facts.queued_at},"d":${quoted(facts.name)},` +
       `"e":${quoted(facts.queue)},"f":${facts.priority}${field('g', facts.queue_key)}` +
-      `${field('h', facts.execution_key)}${field('i', facts.args)}${field('j', facts.args_hash)}`;
+      `${field('h', facts.execution_key)}${field('i', facts.args)}${field('j', facts.args_hash)}` +
+      `${count('k', facts.max_retries)}${count('l', facts.max_execution_time_seconds)}${field('m', facts.reply_to)}`;
     texts.set(facts, text);
   }
   return text;

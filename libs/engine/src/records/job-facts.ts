@@ -8,6 +8,7 @@ import type { JobFacts } from './rows';
 export type ArgsRecording = 'full' | 'hash' | 'none';
 
 const MAX_KEY_LENGTH = 512;
+const MAX_REPLY_LENGTH = 200;
 const MAX_PRIORITY = 2 ** 31 - 1;
 
 export class FactsReader {
@@ -30,6 +31,9 @@ export class FactsReader {
       queue_key: queueKey === undefined ? null : plainText(queueKey, MAX_KEY_LENGTH),
       execution_key: executionKey === undefined ? null : plainText(executionKey, MAX_KEY_LENGTH),
       ...this.argsOf(job),
+      max_retries: job.maxRetries ?? null,
+      max_execution_time_seconds: job.maxExecutionTimeSeconds ?? null,
+      reply_to: replyOf(job),
     };
   }
 
@@ -46,6 +50,14 @@ const NOTHING = { args: null, args_hash: null };
 /** The SHA-256 of args as JSON, as it stands in `argsHash`. */
 function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
+}
+
+/** Of a job that was received it is untrusted, and can be anything. */
+function replyOf({ replyTo }: { readonly replyTo?: unknown }): string | null {
+  if (replyTo === undefined) return null;
+  const { node, token } = (replyTo ?? {}) as { readonly node?: unknown; readonly token?: unknown };
+  if (typeof node !== 'string' || typeof token !== 'string') return null;
+  return node.length + token.length > MAX_REPLY_LENGTH ? null : JSON.stringify({ node, token });
 }
 
 function priorityOf(job: Job): number {

@@ -2,7 +2,7 @@
 // spool and to the database as it is.
 import type { JobFacts, JobRow, RunRow } from './rows';
 
-export type ColumnType = 'text' | 'bigint' | 'integer';
+export type ColumnType = 'text' | 'bigint' | 'integer' | 'double precision';
 
 export interface Column {
   readonly name: string;
@@ -25,6 +25,9 @@ export const FACTS_LAYOUT: Layout<JobFacts> = {
   execution_key: ['h', 'text'],
   args: ['i', 'text'],
   args_hash: ['j', 'text'],
+  max_retries: ['k', 'integer'],
+  max_execution_time_seconds: ['l', 'double precision'],
+  reply_to: ['m', 'text'],
 };
 
 export const JOB_LAYOUT: Layout<Omit<JobRow, 'facts'>> = {

@@ -85,6 +85,11 @@ export interface JobFacts {
   /** As JSON; null: not recorded. */
   readonly args: string | null;
   readonly args_hash: string | null;
+  /** What its enqueueing has set; null: as its definition says. */
+  readonly max_retries: number | null;
+  readonly max_execution_time_seconds: number | null;
+  /** Who waits for its outcome, as JSON. */
+  readonly reply_to: string | null;
 }
 
 /** A row of a job; the facts are shared by all rows of its life. */

@@ -11,7 +11,10 @@ function exactText(dialect: Dialect): ReturnType<typeof sql> {
 
 /** @param done those that are done, maybe by a newer version: a node of an older one starts all the same */
 export function migrations(dialect: Dialect, done: readonly string[]): MigrationProvider {
-  const steps: Record<string, Migration> = { '0001-tables': { up: (db) => createTables(db, dialect) } };
+  const steps: Record<string, Migration> = {
+    '0001-tables': { up: (db) => createTables(db, dialect) },
+    '0002-limits': { up: addLimits },
+  };
   const newer = done.filter((name) => !Object.hasOwn(steps, name)).map((name) => [name, NOTHING] as const);
   return { getMigrations: () => Promise.resolve({ ...steps, ...Object.fromEntries(newer) }) };
 }
@@ -101,6 +104,15 @@ function withFacts(
     .addColumn('name', exact, (column) => column.notNull())
     .addColumn('queue', exact, (column) => column.notNull())
     .addColumn('attempt', 'integer', (column) => column.notNull());
+}
+
+/** What one enqueueing has set. Nodes of the version before neither write nor read it, and go on. */
+async function addLimits(db: Kysely<unknown>): Promise<void> {
+  const jobs = db.schema.alterTable('roger_jobs');
+  // SQLite adds one column at a time.
+  await jobs.addColumn('max_retries', 'integer').execute();
+  await jobs.addColumn('max_execution_time_seconds', 'double precision').execute();
+  await jobs.addColumn('reply_to', 'text').execute();
 }
 
 /** Few: each is paid for with every job. */

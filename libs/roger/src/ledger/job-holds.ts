@@ -52,7 +52,7 @@ export class JobHolds {
   }
 
   /** A copy that no ledger has sent runs, or has run: if its job was taken over meanwhile, that is undone. */
-  async undo({ partition, id, queuedAt }: Job): Promise<true> {
+  async undo({ partition, id, queuedAt }: Pick<Job, 'partition' | 'id' | 'queuedAt'>): Promise<true> {
     await this.parts.ask(partition, () => ({ op: 'undo hold', partition, id, queuedAt }));
     return true;
   }

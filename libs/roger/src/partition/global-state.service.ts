@@ -149,6 +149,19 @@ export class GlobalStateService {
   }
 
   /**
+   * Takes back a {@link hold} by which the ledger took a job without keys over: it is as if it had not been held, and a copy
+   * of it that stands in the queue runs. For who learns after the hold that the job was over. Any other hold stays.
+   */
+  async undoHold({ partition, id, queuedAt }: Pick<Job, 'partition' | 'id' | 'queuedAt'>): Promise<void> {
+    checkArgument('partition', problemOfPartitionId(partition));
+    checkArgument('id', problemOfJobId(id));
+    if (!isCount(queuedAt)) checkArgument('queuedAt', 'it must be a time in milliseconds');
+    await this.ask(partition, undefined, async () => {
+      await this.parts.ledgers.holds.undo({ partition, id, queuedAt });
+    });
+  }
+
+  /**
    * Lets a held job go: it is sent as if it were enqueued now, behind those that wait in line for its execution key, and
    * when it is not due yet, at its time. Once: the second release finds it where it went.
    * @param options.now it runs before what waits in its queue and line, though it is not due; never beside the job that

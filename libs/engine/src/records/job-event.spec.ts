@@ -1,0 +1,99 @@
+// An event is read as it was written, be it by an older version; what no event has made is none.
+import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
+import { begunRun, endedJob, endedRun, enqueuedJob } from './event-rows';
+import { JobEvent, readJobEvent } from './job-event';
+import { FactsReader } from './job-facts';
+
+const JOB: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 1_000 };
+const FULL: Job = {
+  ...JOB,
+  ...{
+    args: { text: 'a "quoted"\n\u2028 line', n: 1 },
+    queueKey: 'k "1"',
+    executionKey: 'e\\1',
+    priority: 3,
+  },
+  ...{ maxRetries: 3, maxExecutionTimeSeconds: 0.5, replyTo: { node: 'a', token: 'b' }, runAt: 5_000 },
+};
+const RUN: RunRecord = {
+  ...{ id: 'n "1"/7', node: 'n "1"', job: FULL, startedAt: 2_000, timeLimitAt: 3_000, fence: 9 },
+  isolation: 'process',
+};
+const END: JobEnd = {
+  ...{ job: FULL, address: FULL, run: RUN, at: 2_005, outcome: 'buried' },
+  reason: { type: 'Error', message: 'it said "no"', stack: 'Error: no\n    at line 1' },
+};
+
+const facts = new FactsReader('full', 1_000);
+
+function readAgain(event: JobEvent): JobEvent | undefined {
+  return readJobEvent(event.text);
+}
+
+test.each([
+  ['an enqueueing', new JobEvent(enqueuedJob(facts.read(JOB), JOB), undefined)],
+  ['an enqueueing with all that can be set', new JobEvent(enqueuedJob(facts.read(FULL), FULL), undefined)],
+  ['a begin of a run', new JobEvent(undefined, begunRun(facts.read(FULL), RUN, true))],
+  [
+    'an end',
+    new JobEvent(
+      endedJob(facts.read(FULL), FULL, END, 'n', 2_005_001),
+      endedRun(facts.read(FULL), RUN, END, '{"by":"x"}'),
+      7,
+    ),
+  ],
+])('%s is read as it was written', (_what, event) => {
+  const read = readAgain(event);
+  expect(read?.job).toEqual(event.job);
+  expect(read?.run).toEqual(event.run);
+  expect([read?.waitMs, read?.text]).toEqual([event.waitMs, event.text]);
+});
+
+test('the parts of an event have what concerns them, and its facts', () => {
+  const event = new JobEvent(
+    endedJob(facts.read(FULL), FULL, END, 'n', 2_005_001),
+    endedRun(facts.read(FULL), RUN, END, null),
+    7,
+  );
+  expect(readAgain(event.ofJob())).toMatchObject({ job: event.job, run: undefined });
+  expect(readAgain(event.ofRun())).toMatchObject({ job: undefined, run: event.run, waitMs: 7 });
+});
+
+test('a text of a version that did not record what an enqueueing has set is read as one of a job that has nothing of it', () => {
+  const plain = new JobEvent(enqueuedJob(facts.read(JOB), JOB), undefined);
+  const limited: Job = {
+    ...JOB,
+    maxRetries: 3,
+    maxExecutionTimeSeconds: 0.5,
+    replyTo: { node: 'a', token: 'b' },
+  };
+  const record = JSON.parse(
+    new JobEvent(enqueuedJob(facts.read(limited), limited), undefined).text,
+  ) as object;
+  const older = Object.fromEntries(
+    Object.entries(record).filter(([short]) => !['k', 'l', 'm'].includes(short)),
+  );
+  expect(Object.keys(older)).toHaveLength(Object.keys(record).length - 3);
+  expect(readJobEvent(JSON.stringify(older))?.job).toEqual(plain.job);
+});
+
+test.each([
+  '',
+  '{"a":"p","b":',
+  '[]',
+  'null',
+  '7',
+  '{}',
+  '{"a":"p","b":"j","c":1,"d":"n","e":"q"}',
+  '{"a":1}',
+])('%j is no event', (text) => {
+  expect(readJobEvent(text)).toBeUndefined();
+});
+
+test.each([null, 7, 'a', [], {}, { node: 1, token: 'b' }, { node: 'a', token: 'b'.repeat(1_000) }])(
+  'who waits for a job is recorded as nobody where the job says %j',
+  (replyTo) => {
+    const job = { ...JOB, replyTo } as unknown as Job;
+    expect(new FactsReader('none', 0).read(job).reply_to).toBeNull();
+  },
+);
