@@ -160,18 +160,17 @@ function tell(report: OutageReport): void {
   process.send?.(report);
 }
 
-/** Notes from now on whenever the node becomes ready, or unready. */
-async function watchHealth(health: RogerHealth): Promise<never> {
+/** Notes from now on whenever the node becomes ready, or unready. Asks whether it has been answered or not, as probes do. */
+function watchHealth(health: RogerHealth): void {
   let wasReady: boolean | undefined;
-  for (;;) {
+  const look = async (): Promise<void> => {
     const { isReady, checks } = await health.check();
-    if (isReady !== wasReady) {
-      if (isReady) trace.add({ what: 'ready' });
-      else trace.add({ what: 'unready', checks: downOf(checks).join(', ') });
-      wasReady = isReady;
-    }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AT_HEALTH_MS));
-  }
+    if (isReady === wasReady) return;
+    wasReady = isReady;
+    if (isReady) trace.add({ what: 'ready' });
+    else trace.add({ what: 'unready', checks: downOf(checks).join(', ') });
+  };
+  setInterval(() => void look(), LOOK_AT_HEALTH_MS);
 }
 
 function downOf(checks: Readonly<Record<string, { readonly status: string }>>): string[] {
@@ -241,7 +240,7 @@ async function main(): Promise<void> {
   });
   process.once('disconnect', () => process.exit(1));
   while (!logger.isConnected || waiting().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  void watchHealth(health);
+  watchHealth(health);
   tell({ report: 'started' });
 }
 
