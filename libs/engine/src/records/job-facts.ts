@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Job } from 'nestjs-roger';
 import { plainText } from './plain-text';
+import { textOfFacts } from './record-text';
 import type { JobFacts } from './rows';
 
 /** What is kept of a job's args: all, what tells equal ones from others, or nothing. */
@@ -20,28 +21,56 @@ export class FactsReader {
 
   /** To be called before a handler has the args in hand: it may change them. */
   read(job: Job): JobFacts {
-    const { partition, id, queuedAt, name, queue, queueKey, executionKey } = job;
-    return {
-      partition,
-      job_id: id,
-      queued_at: queuedAt,
-      name,
-      queue,
-      priority: priorityOf(job),
-      queue_key: queueKey === undefined ? null : plainText(queueKey, MAX_KEY_LENGTH),
-      execution_key: executionKey === undefined ? null : plainText(executionKey, MAX_KEY_LENGTH),
-      ...this.argsOf(job),
-      max_retries: job.maxRetries ?? null,
-      max_execution_time_seconds: job.maxExecutionTimeSeconds ?? null,
-      reply_to: replyOf(job),
-    };
+    return new RecordedFacts(job, this.argsOf(job));
   }
 
-  private argsOf({ args }: Job): Pick<JobFacts, 'args' | 'args_hash'> {
+  private argsOf({ args }: Job): RecordedArgs {
     if (this.recording === 'none') return NOTHING;
     const text = JSON.stringify(args);
     const isKept = this.recording === 'full' && text.length <= this.maxArgsBytes;
     return isKept ? { args: text, args_hash: null } : { args: null, args_hash: hashOf(text) };
+  }
+}
+
+type RecordedArgs = Pick<JobFacts, 'args' | 'args_hash'>;
+
+/** They know their text and their key, which all events of a job's life share. */
+export class RecordedFacts implements JobFacts {
+  readonly partition: string;
+  readonly job_id: string;
+  readonly queued_at: number;
+  readonly name: string;
+  readonly queue: string;
+  readonly priority: number;
+  readonly queue_key: string | null;
+  readonly execution_key: string | null;
+  readonly args: string | null;
+  readonly args_hash: string | null;
+  readonly max_retries: number | null;
+  readonly max_execution_time_seconds: number | null;
+  readonly reply_to: string | null;
+  #text: string | undefined;
+
+  constructor(job: Job, { args, args_hash }: RecordedArgs) {
+    const { queueKey, executionKey } = job;
+    this.partition = job.partition;
+    this.job_id = job.id;
+    this.queued_at = job.queuedAt;
+    this.name = job.name;
+    this.queue = job.queue;
+    this.priority = priorityOf(job);
+    this.queue_key = queueKey === undefined ? null : plainText(queueKey, MAX_KEY_LENGTH);
+    this.execution_key = executionKey === undefined ? null : plainText(executionKey, MAX_KEY_LENGTH);
+    this.args = args;
+    this.args_hash = args_hash;
+    this.max_retries = job.maxRetries ?? null;
+    this.max_execution_time_seconds = job.maxExecutionTimeSeconds ?? null;
+    this.reply_to = replyOf(job);
+  }
+
+  /** As it stands in a record. */
+  get text(): string {
+    return (this.#text ??= textOfFacts(this));
   }
 }
 

@@ -50,6 +50,9 @@ export interface SpoolOptions {
 
 const TOUCH_MS = 10_000;
 const SEGMENT_BYTES = 1024 * 1024;
+const BUFFER_BYTES = 64 * 1024;
+const MAX_BUFFER_BYTES = 4 * 1024 * 1024;
+const NEW_LINE = 10;
 const SEGMENT_NAME = /^\d+\.events$/;
 const FOLDER_NAME = /^roger-[0-9a-f]{16}$/;
 const OWNER = 'owner.json';
@@ -80,7 +83,9 @@ export class Spool {
   private readonly own: string;
   private readonly segments = new Set<OpenSegment>();
   private current: OpenSegment | undefined;
-  private text = '';
+  /** What is to be written at the end of this turn. */
+  private buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  private length = 0;
   private isWriteDue = false;
   private count = 0;
   private claims = 0;
@@ -99,29 +104,44 @@ export class Spool {
   append(line: string): Segment {
     const segment = this.open();
     if (segment === undefined) return UNSPOOLED;
-    this.text += `${line}\n`;
+    // The longest that it can become, and a new line.
+    if (this.length + 3 * line.length + 1 > this.buffer.length) this.makeRoom(3 * line.length + 1);
+    this.length += this.buffer.write(line, this.length);
+    this.buffer[this.length++] = NEW_LINE;
     if (!this.isWriteDue) {
       this.isWriteDue = true;
       // After what else ends in this turn, and before any setImmediate: acks wait for one.
-      process.nextTick(() => this.write());
+      process.nextTick(() => {
+        this.write();
+      });
     }
     return segment;
+  }
+
+  private makeRoom(bytes: number): void {
+    const { buffer, length } = this;
+    this.buffer = Buffer.allocUnsafeSlow(Math.max(2 * buffer.length, length + bytes));
+    buffer.copy(this.buffer, 0, 0, length);
   }
 
   /** What was appended is in the file now. */
   write(): void {
     this.isWriteDue = false;
-    const { text, current } = this;
-    if (text === '' || current === undefined) return;
-    this.text = '';
+    const { length, current } = this;
+    if (length === 0 || current === undefined) return;
+    this.length = 0;
     try {
-      current.bytes += writeSync(current.fd, text);
+      for (let written = 0; written < length;) {
+        written += writeSync(current.fd, this.buffer, written, length - written);
+      }
+      current.bytes += length;
       if (current.bytes >= SEGMENT_BYTES) this.rotate();
     } catch (error) {
       this.complain(error);
       // What follows a torn line would be unreadable.
       this.rotate();
     }
+    if (this.buffer.length > MAX_BUFFER_BYTES) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   }
 
   /** Says that this process lives, to those that can't see it. */
@@ -207,8 +227,8 @@ export class Spool {
       this.remove(segment);
       return;
     }
-    // What waits in `text` is of rows that wait, too: there is none.
-    if (this.text !== '' || segment.bytes < SEGMENT_BYTES / 16) return;
+    // What waits in the buffer is of rows that wait, too: there is none.
+    if (this.length > 0 || segment.bytes < SEGMENT_BYTES / 16) return;
     segment.bytes = 0;
     this.attempt(() => ftruncateSync(segment.fd, 0));
   }

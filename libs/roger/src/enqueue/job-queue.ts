@@ -1,6 +1,6 @@
 // The producer's side: makes jobs, checks them, and puts them into their queues.
-import { randomUUID } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { v7 as uuidByTime } from 'uuid';
 import { checkArgs } from '../job/args-validation';
 import { dueTimeOf, problemOfDelayMs, problemOfRunAt, secondsUntil } from '../job/delays';
 import type { DefinitionGates } from '../job/definition-gates';
@@ -47,7 +47,7 @@ export interface EnqueueOptions {
    * 1 to 128 printable ASCII characters. Give one to be able to enqueue again after a doubtful error; Roger doesn't
    * check that it is new. A job with a key counts as enqueued already while one with a key and its id exists in the
    * partition.
-   * @default a random UUID
+   * @default a UUID by time (version 7): what keeps jobs by their ids, as the history does, keeps them in order
    */
   id?: string;
   /**
@@ -220,7 +220,7 @@ export class JobQueue {
     refuseProblems(problemsOfDelay(options, queuedAt));
     refuseProblems(problemsOfCall(options));
     const job: Job<JobArgs<J>> = {
-      id: options.id ?? randomUUID(),
+      id: options.id ?? uuidByTime(),
       name: definition.name,
       partition: options.partition ?? this.onlyPartition(),
       queue: options.queue ?? queueOf(definition, args),

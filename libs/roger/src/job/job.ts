@@ -7,7 +7,7 @@
  * handler registered under its `name`.
  */
 export interface Job<Args = unknown> {
-  /** Unique; also the AMQP message id. Given by you, or a random UUID. */
+  /** Unique; also the AMQP message id. Given by you, or a UUID by time (version 7). */
   readonly id: string;
   /** The name of the job definition that runs it. */
   readonly name: string;
