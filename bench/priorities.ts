@@ -10,6 +10,8 @@ const MAX_WORKERS = 10;
 const PRIORITIES = 10;
 /** What a node may have at hand of each lane; see docs/decisions/0025-lanes-for-priorities.md. */
 const AT_HAND = MAX_WORKERS + 125;
+/** How often that may go before what a higher lane is about to get: when consumers are renewed, and once when that was late. */
+const TIMES = 2;
 /** Lanes that wait get one of so many. */
 const STARVING_ONE_IN = 100;
 
@@ -54,7 +56,7 @@ function inversionsIn(ran: readonly number[]): { readonly inversions: number; re
     if (priority < highestAfter) early[priority] = (early[priority] ?? 0) + 1;
     highestAfter = Math.max(highestAfter, priority);
   }
-  const allowed = AT_HAND + Math.ceil(ran.length / STARVING_ONE_IN);
+  const allowed = TIMES * AT_HAND + Math.ceil(ran.length / STARVING_ONE_IN);
   return {
     inversions: early.reduce((sum, count) => sum + count, 0),
     beyond: early.reduce((sum, count) => sum + Math.max(0, count - allowed), 0),

@@ -29,7 +29,8 @@ export class Intake implements DeliveryConsumer {
 
   constructor(
     address: QueueAddress,
-    prefetch: number,
+    /** How many jobs it may have unsettled. */
+    public prefetch: number,
     readonly lane: QueueLane,
     transport: Transport,
     private readonly owner: IntakeOwner,
@@ -91,6 +92,7 @@ export class Intake implements DeliveryConsumer {
   }
 
   setPrefetch(prefetch: number): void {
+    this.prefetch = prefetch;
     this.subscription.setPrefetch(prefetch);
   }
 

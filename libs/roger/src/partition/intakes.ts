@@ -10,6 +10,10 @@ import { LanePicker } from './lane-picker';
 
 /** What a lane has that was just opened comes within this, once the broker knows. */
 const FIRST_JOB_MS = 10;
+/** What a lane has that was full and is empty comes within this. */
+const NEXT_JOB_MS = 25;
+/** A lane that has brought this part of what it may hold, at once, has more with the broker. */
+const FULL_SHARE = 0.5;
 /** Others wait no longer than this for a lane that is being opened. */
 const PATIENCE_MS = 1_000;
 
@@ -41,6 +45,8 @@ export class Intakes {
   private readonly rooms = new Map<Intake, number>();
   /** Whether these have a job is about to be known: lower ones wait for that. */
   private readonly opening = new Map<Intake, NodeJS.Timeout | undefined>();
+  /** Those that were full since they were last empty. */
+  private readonly full = new Set<Intake>();
   private readonly picker = new LanePicker();
 
   constructor(
@@ -92,17 +98,22 @@ export class Intakes {
       intake.lane,
       waiting.map((one) => one.lane),
     );
-    return taken(intake);
+    const found = taken(intake);
+    if (intake.atHandCount === 0 && this.full.delete(intake)) this.awaitMore(intake);
+    return found;
   }
 
   /** To be called for each delivery. */
   arrived(intake: Intake): void {
     this.rooms.set(intake, Math.max(0, (this.rooms.get(intake) ?? 0) - 1));
     this.endOpening(intake);
+    if (this.isSingle || intake.atHandCount < FULL_SHARE * this.owner.prefetch) return;
+    this.full.add(intake);
   }
 
   lost(intake: Intake): void {
     this.closed.delete(intake);
+    this.full.delete(intake);
   }
 
   /** What lies at hand goes back, and doesn't come again before there is a worker for it. */
@@ -132,6 +143,8 @@ export class Intakes {
     const { owner } = this;
     const room = this.closed.has(intake) ? owner.begunOf(intake) + (this.rooms.get(intake) ?? 0) : Infinity;
     const wanted = isHeld ? 0 : Math.min(room, owner.prefetch - owner.lostOf(intake));
+    // Nothing comes while its consumer is renewed, and more of what came does afterwards.
+    if (intake.atHandCount > 0 && wanted > intake.prefetch) this.full.add(intake);
     intake.setPrefetch(Math.max(0, wanted));
   }
 
@@ -169,6 +182,18 @@ export class Intakes {
         this.adjustOne(intake, this.owner.takesNothing);
         this.owner.mayGoOn();
       }, FIRST_JOB_MS),
+    );
+  }
+
+  /** Its next jobs are on their way: quick jobs of lower lanes would all go before them. */
+  private awaitMore(intake: Intake): void {
+    if (this.opening.has(intake)) return;
+    this.opening.set(
+      intake,
+      setTimeout(() => {
+        this.endOpening(intake);
+        this.owner.mayGoOn();
+      }, NEXT_JOB_MS),
     );
   }
 
