@@ -34,6 +34,11 @@ export class FactsReader {
 
 type RecordedArgs = Pick<JobFacts, 'args' | 'args_hash'>;
 
+/** What tells a job from all others, of any partition. */
+export function jobKey(partition: string, id: string): string {
+  return `${partition}/${id}`;
+}
+
 /** They know their text and their key, which all events of a job's life share. */
 export class RecordedFacts implements JobFacts {
   readonly partition: string;
@@ -50,6 +55,7 @@ export class RecordedFacts implements JobFacts {
   readonly max_execution_time_seconds: number | null;
   readonly reply_to: string | null;
   #text: string | undefined;
+  #key: string | undefined;
 
   constructor(job: Job, { args, args_hash }: RecordedArgs) {
     const { queueKey, executionKey } = job;
@@ -66,6 +72,11 @@ export class RecordedFacts implements JobFacts {
     this.max_retries = job.maxRetries ?? null;
     this.max_execution_time_seconds = job.maxExecutionTimeSeconds ?? null;
     this.reply_to = replyOf(job);
+  }
+
+  /** See {@link jobKey}. */
+  get key(): string {
+    return (this.#key ??= jobKey(this.partition, this.job_id));
   }
 
   /** As it stands in a record. */

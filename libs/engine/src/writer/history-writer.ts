@@ -1,8 +1,6 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
 import type { HeldRelease, Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
 import {
-  begunJob,
-  begunRun,
   endedJob,
   endedRun,
   enqueuedJob,
@@ -14,6 +12,7 @@ import {
 import type { FactsReader } from '../records/job-facts';
 import type { JobFacts } from '../records/rows';
 import { JobEvent } from '../records/job-event';
+import { BegunRun, BegunRuns } from './begun-runs';
 import type { Batch, BufferLimits } from './record-buffer';
 import { RecordBuffer, rowsOf } from './record-buffer';
 import type { Segment, Spool } from './spool';
@@ -86,6 +85,7 @@ export class HistoryWriter implements JobRecorder {
   private readonly clock = new EventClock();
   /** Of the runs that go on here, as they were before the handler had their args. */
   private readonly running = new Map<string, JobFacts>();
+  private readonly begun = new BegunRuns();
   private readonly sweeps: Sweeps;
   private readonly unsettled: UnsettledEnds | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -139,13 +139,14 @@ export class HistoryWriter implements JobRecorder {
   get status(): WriterStatus {
     const { buffer, pending, droppedBefore, droppedNow, trouble } = this;
     const underWay = pending.reduce((sum, { batch }) => sum + rowsOf(batch), 0);
-    return { buffered: buffer.rowCount + underWay, dropped: droppedBefore + droppedNow, trouble };
+    const buffered = buffer.rowCount + this.begun.rowCount + underWay;
+    return { buffered, dropped: droppedBefore + droppedNow, trouble };
   }
 
   // --- what Roger tells
 
   enqueued(job: Job, heldWhy?: string): void {
-    this.record(new JobEvent(enqueuedJob(this.factsOf(job), job, heldWhy), undefined));
+    this.record(new JobEvent(enqueuedJob(this.parts.facts.read(job), job, heldWhy), undefined));
   }
 
   began(run: RunRecord): void {
@@ -153,10 +154,12 @@ export class HistoryWriter implements JobRecorder {
     const facts = known ?? this.factsOf(run.job);
     this.running.set(run.id, facts);
     const isFirst = known === undefined;
-    const row = isFirst ? begunJob(facts, run, this.clock.next(run.startedAt)) : undefined;
-    this.record(new JobEvent(row, begunRun(facts, run, !isFirst)));
+    const seqAt = isFirst ? this.clock.next(run.startedAt) : this.begun.get(run.id)?.seqAt;
+    const { spool } = this.parts;
+    this.begun.add(run.id, new BegunRun(facts, run, seqAt, !isFirst, spool));
     // What the handler does next may be the end of the process.
-    this.parts.spool?.write();
+    spool?.write();
+    this.flushSoon();
   }
 
   /** While this process lives it tells the real end itself. */
@@ -185,6 +188,7 @@ export class HistoryWriter implements JobRecorder {
         ? new JobEvent(row, undefined)
         : new JobEvent(row, endedRun(facts, run, end, this.valueOf(end.result)), waitOf(run)),
     );
+    if (run !== undefined) this.begun.outdone(run.id);
     this.unsettled?.settled(end);
   }
 
@@ -270,8 +274,12 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private get isIdle(): boolean {
-    const isNothingLeft = this.buffer.isEmpty && this.pending.length === 0 && this.sweeps.isEmpty;
+    const isNothingLeft = !this.hasRows && this.pending.length === 0 && this.sweeps.isEmpty;
     return isNothingLeft && this.flushing === undefined;
+  }
+
+  private get hasRows(): boolean {
+    return !this.buffer.isEmpty || this.begun.rowCount > 0;
   }
 
   private flushSoon(afterMs = this.options.flushIntervalMs): void {
@@ -297,11 +305,14 @@ export class HistoryWriter implements JobRecorder {
     this.flushing = undefined;
     this.againMs = isWell ? AGAIN_MIN_MS : Math.min(this.againMs * 2, AGAIN_MAX_MS);
     if (!isWell) this.flushSoon(this.againMs);
-    else if (!this.buffer.isEmpty || !this.sweeps.isEmpty) this.flushSoon();
+    else if (this.hasRows || !this.sweeps.isEmpty) this.flushSoon();
   }
 
   private async writeBatch(): Promise<boolean> {
     if (this.pending.length === 0) {
+      this.begun.take(({ event, segment }) => {
+        this.add(event, true, segment);
+      });
       this.pending.push({
         batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.holdMs),
         number: ++this.lastBatch,

@@ -1,6 +1,7 @@
 // Holds events until they are written: the latest of each job and run, bounded in number and size.
 import type { JobEvent } from '../records/job-event';
-import type { JobRow, RunRow } from '../records/rows';
+import { jobKey, RecordedFacts } from '../records/job-facts';
+import type { JobFacts, JobRow, RunRow } from '../records/rows';
 import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
@@ -71,7 +72,7 @@ export class RecordBuffer {
 
   /** Its row as far as it is known here. */
   jobOf(partition: string, id: string): JobRow | undefined {
-    return this.heldJob(`${partition}/${id}`)?.event.job;
+    return this.heldJob(jobKey(partition, id))?.event.job;
   }
 
   private heldJob(key: string): Held | undefined {
@@ -90,7 +91,7 @@ export class RecordBuffer {
   }
 
   private addJob(row: JobRow, held: Held): void {
-    const key = `${row.facts.partition}/${row.facts.job_id}`;
+    const key = keyOf(row.facts);
     const other = this.heldJob(key);
     if (other?.event.job !== undefined && !holdsOver(row, other.event.job)) return;
     held.segment.hold();
@@ -208,6 +209,10 @@ export class RecordBuffer {
       return;
     }
   }
+}
+
+function keyOf(facts: JobFacts): string {
+  return facts instanceof RecordedFacts ? facts.key : jobKey(facts.partition, facts.job_id);
 }
 
 class BatchInMaking {

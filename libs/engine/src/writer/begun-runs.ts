@@ -1,0 +1,69 @@
+// Runs that have begun and of which no row is made yet: most are over before one would be written.
+import type { RunRecord } from 'nestjs-roger';
+import { begunJob, begunRun } from '../records/event-rows';
+import { JobEvent } from '../records/job-event';
+import type { JobFacts } from '../records/rows';
+import type { Segment, Spool } from './spool';
+import { UNSPOOLED } from './spool';
+
+export class BegunRun {
+  /** In a spool, which has to have it before the handler is called. */
+  readonly segment: Segment;
+  private made: JobEvent | undefined;
+
+  constructor(
+    private readonly facts: JobFacts,
+    private readonly run: RunRecord,
+    /** Its place in the order; undefined: that of its job has been told. */
+    readonly seqAt: number | undefined,
+    /** Whether its time counts since it was told of first. */
+    private readonly isLimited: boolean,
+    spool: Pick<Spool, 'append'> | undefined,
+  ) {
+    this.segment = spool === undefined ? UNSPOOLED : spool.append(this.event.text);
+    this.segment.hold();
+  }
+
+  get event(): JobEvent {
+    const { facts, run, seqAt, isLimited } = this;
+    return (this.made ??= new JobEvent(
+      seqAt === undefined ? undefined : begunJob(facts, run, seqAt),
+      begunRun(facts, run, isLimited),
+    ));
+  }
+}
+
+export class BegunRuns {
+  private readonly waiting = new Map<string, BegunRun>();
+
+  /** Rows that they will make. */
+  get rowCount(): number {
+    return 2 * this.waiting.size;
+  }
+
+  get(runId: string): BegunRun | undefined {
+    return this.waiting.get(runId);
+  }
+
+  add(runId: string, begun: BegunRun): void {
+    this.waiting.get(runId)?.segment.release();
+    this.waiting.set(runId, begun);
+  }
+
+  /** What it has come to is recorded. */
+  outdone(runId: string): void {
+    const begun = this.waiting.get(runId);
+    if (begun === undefined) return;
+    this.waiting.delete(runId);
+    begun.segment.release();
+  }
+
+  /** Those that go on have rows now. */
+  take(record: (begun: BegunRun) => void): void {
+    for (const begun of this.waiting.values()) {
+      record(begun);
+      begun.segment.release();
+    }
+    this.waiting.clear();
+  }
+}
