@@ -55,7 +55,8 @@ const SILENCE_MS = 15_000;
 /**
  * Control of single jobs, from any node, by their ids. Each method says what it did, and why it did nothing; called twice,
  * it does nothing the second time. What a job is comes from its record, which is about a tenth of a second old: a job that
- * another node has just enqueued may be `unknown` for that long.
+ * another node has just enqueued may be `unknown` for that long, or for five seconds where that node has enqueued more than
+ * a thousand that have not begun.
  *
  * Every method rejects with the database's error where that is away, and, where the broker or the job's ledger is needed,
  * with LedgerUnavailableError, BrokerUnavailableError and the like; then nothing was done, or it is safe to ask again.
