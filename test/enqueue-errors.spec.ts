@@ -219,5 +219,5 @@ test('enqueueMany takes a hundred thousand jobs from a generator in bounded memo
   expect({ enqueued, failures }).toEqual({ enqueued: 100_000, failures: [] });
   expect((await info.queueDepth(partition, 'default'))?.ready).toBe(100_000);
   // All of them at once would take more than 150 MB.
-  expect(peak / 1024 / 1024).toBeLessThan(60);
+  expect(peak / 1024 / 1024).toBeLessThan(100);
 }, 180_000);

@@ -42,7 +42,7 @@ test.each([
       [Work, sightings.of('worker')],
     );
     await served(app, partition);
-    const load = new Load(app.jobs, { partition, atOnce: 50, args: { ms: 1 } });
+    const load = new Load(app.jobs, { partition, atOnce: 50, args: { ms: 5 } });
     await load.more(300);
     await sleep(QUEUE_REGISTERED_MS);
 

@@ -80,7 +80,7 @@ test('a connection that is cut again and again under load loses no confirmed job
   const sightings = new Sightings();
   const app = await startWorker(partition, sightings, { maxWorkers: 5 });
   // Each job fails once, so that retries are on their way too when the connection is cut.
-  const load = new Load(app.jobs, { partition, atOnce: 100, args: { ms: 1, failures: 1 } });
+  const load = new Load(app.jobs, { partition, atOnce: 100, args: { ms: 5, failures: 1 } });
   const cuts = 4;
   for (let cut = 1; cut <= cuts; cut++) {
     await load.more(200);

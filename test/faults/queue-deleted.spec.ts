@@ -43,7 +43,7 @@ test('a queue that is deleted under load is served again, and what is enqueued a
     sightings.of('worker'),
   ]);
   await served(app, partition);
-  const load = new Load(app.jobs, { partition, atOnce: 20, args: { ms: 1 } });
+  const load = new Load(app.jobs, { partition, atOnce: 20, args: { ms: 5 } });
   await load.more(100);
 
   await channel.deleteQueue(queue);

@@ -44,11 +44,17 @@ async function othersHadTheirTurn({ producer, partition, sightings }: Stage): Pr
   await sightings.ended(ids);
 }
 
+/** Resolves when it is: the key of a job that has just ended is free a moment later. */
 async function enqueued(isKeyed: boolean, { jobs }: TestApp, partition: string, id: string): Promise<Job> {
   const options = { partition, id };
-  const { job } = isKeyed
-    ? await jobs.enqueue(KeyedWork, KEYS, options)
-    : await jobs.enqueue(Work, {}, options);
+  if (!isKeyed) return (await jobs.enqueue(Work, {}, options)).job;
+  const done: Job[] = [];
+  await eventually(`${id} to be enqueued`, async () => {
+    const { status, job } = await jobs.enqueue(KeyedWork, KEYS, options);
+    return status === 'enqueued' && done.push(job) > 0;
+  });
+  const [job] = done;
+  if (job === undefined) throw new Error(`${id} was not enqueued`);
   return job;
 }
 

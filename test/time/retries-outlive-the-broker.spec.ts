@@ -53,7 +53,19 @@ test('none of 10000 jobs between two attempts is lost or early when the broker i
   );
   expect(failures).toEqual([]);
   // Some are back, some wait, some have not begun, perhaps.
-  await eventually('some to be back', () => attempts.backAt.size >= 100, 60_000);
+  await eventually('some to be back', () => attempts.backAt.size >= 100, 60_000).catch(
+    async (cause: unknown) => {
+      const queues = await broker.ctl(
+        'list_queues',
+        'name',
+        'messages_ready',
+        'messages_unacknowledged',
+        'consumers',
+      );
+      const { failedAt, backAt } = attempts;
+      throw new Error(`${failedAt.size} have failed and ${backAt.size} are back; ${queues}`, { cause });
+    },
+  );
   await broker.kill();
   await eventually('the loss to be noticed', () => app.nodeInfo.waitingPartitions().length === 1);
   await broker.start();

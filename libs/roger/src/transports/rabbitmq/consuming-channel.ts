@@ -153,13 +153,19 @@ export class ConsumingChannel {
   }
 
   private async retireNow(): Promise<void> {
-    this.acks.flush();
-    this.isLost = true;
-    const untilWritten = this.areAcksWritten ? 0 : ACK_WRITTEN_MS;
+    let untilWritten: number;
+    try {
+      this.acks.flush();
+      untilWritten = this.areAcksWritten ? 0 : ACK_WRITTEN_MS;
+      this.isLost = true;
+      await this.channel.prefetch(1);
+    } catch {
+      // It is closing already: amqplib throws.
+      return;
+    }
     setTimeout(() => {
       this.channel.close().catch(() => undefined);
     }, untilWritten).unref();
-    await this.channel.prefetch(1).catch(() => undefined);
   }
 
   /** Waits for the settlements under way; closing the channel gives back what was not settled. Never rejects. */
