@@ -9,6 +9,11 @@ import { uniquePartition } from '../support/broker';
 
 const JOBS = 10_000;
 const LEVEL_SECONDS = 5;
+/**
+ * As the README advises: a confirm of what leaves a level gets lost now and then, and by default the broker waits three
+ * minutes for it.
+ */
+const CONFIRM_TIMEOUT = '[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000}]}].\n';
 
 /** When each job failed first and when it came back, by a clock that doesn't jump. */
 @Injectable()
@@ -35,7 +40,7 @@ class FailsOnce implements JobHandler {
 
 let broker: PrivateRabbitmq;
 beforeAll(async () => {
-  broker = await startPrivateRabbitmq();
+  broker = await startPrivateRabbitmq({ advancedConfiguration: CONFIRM_TIMEOUT });
 });
 afterAll(() => broker.stop());
 

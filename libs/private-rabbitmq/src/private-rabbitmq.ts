@@ -21,6 +21,8 @@ export interface PrivateRabbitmqOptions {
   readonly management?: boolean;
   /** Further lines of `rabbitmq.conf`, e.g. `{ consumer_timeout: '60000' }`. @default none */
   readonly configuration?: Readonly<Record<string, string>>;
+  /** The text of `advanced.config`: Erlang terms. @default none */
+  readonly advancedConfiguration?: string;
   /** How long a start may last, in ms. At expiry the node is killed and the start rejects. @default 60_000 */
   readonly startTimeoutMs?: number;
 }
@@ -42,6 +44,7 @@ export async function startPrivateRabbitmq(options: PrivateRabbitmqOptions = {})
   const server = installedRabbitmq();
   const layout = await layOutNode({
     management: options.management ?? false,
+    advancedConfiguration: options.advancedConfiguration,
     configuration: options.configuration ?? {},
   });
   const node = new PrivateRabbitmq(server, layout, options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS);
