@@ -164,31 +164,20 @@ export class HistoryWriter implements JobRecorder {
 
   /** While this process lives it tells the real end itself. */
   ending(end: JobEnd): void {
-    const { job, run, at } = end;
+    const { job } = end;
     if (job === undefined || this.unsettled === undefined) return;
-    const facts = this.factsOfRun(run) ?? this.factsOf(job);
-    const row = unsettledJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
-    this.unsettled.add(
-      end,
-      run === undefined
-        ? new JobEvent(row, undefined)
-        : new JobEvent(row, unsettledRun(facts, run, end, this.valueOf(end.result)), waitOf(run)),
-    );
+    this.unsettled.add(end, this.eventOf(end, job, unsettledJob, unsettledRun));
   }
 
   ended(end: JobEnd): void {
-    const { job, run, at } = end;
+    const { job, run } = end;
     // What could not be read has no name to be found by; it stands among the buried.
     if (job === undefined) return;
-    const facts = this.factsOfRun(run) ?? this.factsOf(job);
-    if (run !== undefined) this.running.delete(run.id);
-    const row = endedJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
-    this.record(
-      run === undefined
-        ? new JobEvent(row, undefined)
-        : new JobEvent(row, endedRun(facts, run, end, this.valueOf(end.result)), waitOf(run)),
-    );
-    if (run !== undefined) this.begun.outdone(run.id);
+    this.record(this.eventOf(end, job, endedJob, endedRun));
+    if (run !== undefined) {
+      this.running.delete(run.id);
+      this.begun.outdone(run.id);
+    }
     this.unsettled?.settled(end);
   }
 
@@ -202,6 +191,15 @@ export class HistoryWriter implements JobRecorder {
 
   released(release: HeldRelease, at: number): void {
     this.sweeps.add({ kind: 'released', release, at });
+  }
+
+  /** @param toJob and `toRun` make the rows of the end */
+  private eventOf(end: JobEnd, job: Job, toJob: typeof endedJob, toRun: typeof endedRun): JobEvent {
+    const { run, at } = end;
+    const facts = this.factsOfRun(run) ?? this.factsOf(job);
+    const row = toJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
+    if (run === undefined) return new JobEvent(row, undefined);
+    return new JobEvent(row, toRun(facts, run, end, this.valueOf(end.result)), waitOf(run));
   }
 
   private record(event: JobEvent): void {
