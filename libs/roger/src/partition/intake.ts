@@ -29,13 +29,12 @@ export class Intake implements DeliveryConsumer {
 
   constructor(
     address: QueueAddress,
-    /** How many jobs it may have unsettled. */
-    public prefetch: number,
+    private wanted: number,
     readonly lane: QueueLane,
     transport: Transport,
     private readonly owner: IntakeOwner,
   ) {
-    this.subscription = transport.consume(address, prefetch, this, lane);
+    this.subscription = transport.consume(address, wanted, this, lane);
   }
 
   /** Why no jobs come at the moment; undefined while they do. */
@@ -43,6 +42,11 @@ export class Intake implements DeliveryConsumer {
     // A queue that gets another lane gets its other jobs as before, while that begins.
     const isAwaited = this.lane === 'normal' && !this.isTaking;
     return this.trouble ?? (isAwaited ? BEGINNING : undefined);
+  }
+
+  /** How many jobs it may have unsettled. */
+  get prefetch(): number {
+    return this.wanted;
   }
 
   get consumerCount(): number {
@@ -92,7 +96,7 @@ export class Intake implements DeliveryConsumer {
   }
 
   setPrefetch(prefetch: number): void {
-    this.prefetch = prefetch;
+    this.wanted = prefetch;
     this.subscription.setPrefetch(prefetch);
   }
 

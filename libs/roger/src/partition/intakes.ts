@@ -99,7 +99,9 @@ export class Intakes {
       waiting.map((one) => one.lane),
     );
     const found = taken(intake);
-    if (intake.atHandCount === 0 && this.full.delete(intake)) this.awaitMore(intake);
+    // Its next jobs are on their way: quick jobs of lower lanes would all go before them.
+    if (intake.atHandCount === 0 && this.full.delete(intake) && !this.opening.has(intake))
+      this.awaitJobs(intake, NEXT_JOB_MS);
     return found;
   }
 
@@ -162,39 +164,26 @@ export class Intakes {
   }
 
   private async open(intake: Intake, begun: Promise<void>): Promise<void> {
-    this.opening.set(
-      intake,
-      setTimeout(() => {
-        this.endOpening(intake);
-        this.owner.mayGoOn();
-      }, PATIENCE_MS),
-    );
+    this.awaitJobs(intake, PATIENCE_MS);
     await begun;
     await intake.applied();
     if (!this.opening.has(intake)) return;
     clearTimeout(this.opening.get(intake));
-    this.opening.set(
-      intake,
-      setTimeout(() => {
-        this.endOpening(intake);
-        // It has none, so that what comes to it will be for a worker that is free.
-        this.closed.delete(intake);
-        this.adjustOne(intake, this.owner.takesNothing);
-        this.owner.mayGoOn();
-      }, FIRST_JOB_MS),
-    );
+    this.awaitJobs(intake, FIRST_JOB_MS, () => {
+      // It has none, so that what comes to it will be for a worker that is free.
+      this.closed.delete(intake);
+      this.adjustOne(intake, this.owner.takesNothing);
+    });
   }
 
-  /** Its next jobs are on their way: quick jobs of lower lanes would all go before them. */
-  private awaitMore(intake: Intake): void {
-    if (this.opening.has(intake)) return;
-    this.opening.set(
-      intake,
-      setTimeout(() => {
-        this.endOpening(intake);
-        this.owner.mayGoOn();
-      }, NEXT_JOB_MS),
-    );
+  /** Lower lanes wait for its jobs, so long. */
+  private awaitJobs(intake: Intake, ms: number, whenNoneCame: () => void = () => undefined): void {
+    const timer = setTimeout(() => {
+      this.endOpening(intake);
+      whenNoneCame();
+      this.owner.mayGoOn();
+    }, ms);
+    this.opening.set(intake, timer);
   }
 
   private endOpening(intake: Intake): void {
