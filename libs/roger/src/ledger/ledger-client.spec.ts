@@ -173,6 +173,13 @@ describe('a client of a ledger', () => {
     answer([2, {}, 0]);
   });
 
+  it('names the time that the question was given, not the usual one', async () => {
+    const asked = client.ask('p', () => met('a'), 0, 500);
+    const outcome = expect(asked).rejects.toThrow('500 ms');
+    await pass(1_000);
+    await outcome;
+  });
+
   it('counts how often it has met with silence since the last answer, over all its questions', async () => {
     client.ask('p', () => met('a')).catch(() => undefined);
     await pass(9_000);

@@ -37,6 +37,7 @@ interface Question {
   readonly make: MakeOperation;
   readonly partition: string;
   readonly bytes: number;
+  readonly timeoutMs: number;
   readonly deadline: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
@@ -89,6 +90,7 @@ export class LedgerClient {
         make,
         partition,
         bytes: size,
+        timeoutMs,
         deadline: performance.now() + timeoutMs,
         resolve,
         reject,
@@ -227,7 +229,7 @@ export class LedgerClient {
     return number < this.highestAnswered ? ANSWER_LOST_MS : ASK_AGAIN_MS;
   }
 
-  private giveUp(question: Question, timeoutMs = this.parts.timeoutMs): void {
+  private giveUp(question: Question, timeoutMs = question.timeoutMs): void {
     this.bytesHeld -= question.bytes;
     question.reject(
       new LedgerUnavailableError(question.partition, Math.round(timeoutMs), {
