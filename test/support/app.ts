@@ -69,18 +69,22 @@ export function served({ partitions }: TestApp, partition: string): Promise<void
   return eventually(`partition ${partition} to be served`, () => partitions.isRunning(partition));
 }
 
-/** Asks again and again, every few milliseconds, until the answer is yes. For states that send no signal. */
+/**
+ * Asks again and again, every few milliseconds, until the answer is yes. For states that send no signal.
+ * @param standing how things stand, for the error
+ */
 export async function eventually(
   what: string,
   isSo: () => boolean | Promise<boolean>,
   limitMs?: number,
+  standing?: () => string,
 ): Promise<void> {
   let isOver = false;
   const asking = async (): Promise<void> => {
     while (!isOver && !(await isSo())) await new Promise((resolve) => setTimeout(resolve, 10));
   };
   try {
-    await within(what, asking(), undefined, limitMs);
+    await within(what, asking(), standing, limitMs);
   } finally {
     isOver = true;
   }

@@ -53,13 +53,6 @@ export interface WriterParts {
 /** Rows of each table per transaction, and about how many bytes. */
 const BATCH_ROWS = 2_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
-/**
- * Where more jobs wait than that, rows that say only that a job was enqueued wait so long for what outdoes them; but of what
- * may be kept in memory they take no more than this share.
- */
-const MANY = 1_000;
-const HOLD_MS = 5_000;
-const HELD_SHARE = 0.5;
 const AGAIN_MIN_MS = 200;
 const AGAIN_MAX_MS = 5_000;
 /** An idle node says that it is there. */
@@ -312,7 +305,7 @@ export class HistoryWriter implements JobRecorder {
         this.add(event, true, segment);
       });
       this.pending.push({
-        batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.holdMs),
+        batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.isFlushing),
         number: ++this.lastBatch,
       });
     }
@@ -346,13 +339,6 @@ export class HistoryWriter implements JobRecorder {
     release(batch);
     this.droppedNow += rows;
     this.parts.log.error(`The database refuses a row of the job history: ${messageOf(error)}`);
-  }
-
-  /** Where many jobs come, most are over before a row that says that they wait would be of use. */
-  private get holdMs(): number {
-    const { enqueuedCount } = this.buffer;
-    const isHeld = enqueuedCount >= MANY && enqueuedCount <= HELD_SHARE * this.options.maxRows;
-    return isHeld && !this.isFlushing ? HOLD_MS : 0;
   }
 
   private async writeSweeps(): Promise<boolean> {

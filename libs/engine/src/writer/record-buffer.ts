@@ -30,6 +30,13 @@ export interface BufferLimits {
   readonly maxBytes: number;
 }
 
+/**
+ * Where more jobs wait than that, rows that say only that a job was enqueued wait so long for what outdoes them; but of what
+ * may be kept in memory they take no more than this share.
+ */
+const MANY = 1_000;
+const HOLD_MS = 5_000;
+const HELD_SHARE = 0.5;
 /** What of a row takes memory besides its fixed part. */
 const ROW_BYTES = 500;
 
@@ -59,11 +66,11 @@ export class RecordBuffer {
 
   /** Those that need not wait. */
   get readyCount(): number {
-    return this.jobs.size + this.runs.size;
+    return this.jobs.size + this.runs.size + Math.max(0, this.enqueued.size - this.maxHeld);
   }
 
-  get enqueuedCount(): number {
-    return this.enqueued.size;
+  private get maxHeld(): number {
+    return HELD_SHARE * this.limits.maxRows;
   }
 
   get isEmpty(): boolean {
@@ -117,9 +124,9 @@ export class RecordBuffer {
   /**
    * The oldest events, and what there is to be counted of them.
    * @param maxRows of each table
-   * @param holdMs so long jobs of which nothing is known but that they were enqueued are left
+   * @param isAll whether nothing is held back
    */
-  take(maxRows: number, maxBytes: number, holdMs: number): Batch {
+  take(maxRows: number, maxBytes: number, isAll: boolean): Batch {
     const batch = new BatchInMaking();
     const bytesBefore = this.bytes;
     const isFull = (rows: number): boolean => rows >= maxRows || bytesBefore - this.bytes >= maxBytes;
@@ -128,9 +135,11 @@ export class RecordBuffer {
       this.jobs.delete(key);
       this.takeJob(held, batch);
     }
-    const addedBefore = performance.now() - holdMs;
+    const maxHeld = isAll || this.enqueued.size < MANY ? 0 : this.maxHeld;
+    const addedBefore = performance.now() - HOLD_MS;
     for (const [key, held] of this.enqueued) {
-      if (isFull(batch.jobs) || held.addedAt > addedBefore) break;
+      const isHeld = this.enqueued.size <= maxHeld && held.addedAt > addedBefore;
+      if (isHeld || isFull(batch.jobs)) break;
       this.enqueued.delete(key);
       this.takeJob(held, batch);
     }
