@@ -91,7 +91,7 @@ function runOf(job: Job): RunRecord {
 
 function work(writer: HistoryWriter, job: Job, more: Partial<JobEnd> = {}): void {
   const run = runOf(job);
-  writer.began(run);
+  void writer.began(run);
   writer.ended({ job, address: job, run, at: 2_005, outcome: 'done', ...more });
 }
 
@@ -119,7 +119,7 @@ test('args that the handler changes are recorded as they came', async () => {
   const args = { n: 1 };
   const job = jobOf('a', { args });
   const run = runOf(job);
-  writer.began(run);
+  void writer.began(run);
   await writer.flush(1_000);
   args.n = 2;
   writer.ended({ job, address: job, run, at: 2_005, outcome: 'done' });

@@ -142,7 +142,7 @@ export class HistoryWriter implements JobRecorder {
     this.record(new JobEvent(enqueuedJob(this.parts.facts.read(job), job, heldWhy), undefined));
   }
 
-  began(run: RunRecord): void {
+  began(run: RunRecord): Promise<void> | undefined {
     const known = this.running.get(run.id);
     const facts = known ?? this.factsOf(run.job);
     this.running.set(run.id, facts);
@@ -150,9 +150,9 @@ export class HistoryWriter implements JobRecorder {
     const seqAt = isFirst ? this.clock.next(run.startedAt) : this.begun.get(run.id)?.seqAt;
     const { spool } = this.parts;
     this.begun.add(run.id, new BegunRun(facts, run, seqAt, !isFirst, spool));
-    // What the handler does next may be the end of the process.
-    spool?.write();
     this.flushSoon();
+    // What the handler does next may be the end of the process.
+    return spool?.untilWritten();
   }
 
   /** While this process lives it tells the real end itself. */

@@ -170,7 +170,7 @@ describe('an end that its ledger had not taken', () => {
   test('counts when the process is killed before the answer, and is not told while it lives', async () => {
     const victim = new HistoryNode('a');
     const run = runOf(jobOf('j'), 'a/1');
-    victim.writer.began(run);
+    void victim.writer.began(run);
     victim.writer.ending(endOf(run, 'done', { result: 7 }));
     expect(await victim.writer.flush(PATIENCE_MS)).toBe(true);
     expect(database.runs.get('a/1')?.result).toBeNull();
@@ -190,7 +190,7 @@ describe('an end that its ledger had not taken', () => {
       const done = runOf(jobOf('done'), 'a/2');
       victim.isCut = when === 'before the database had it';
       for (const run of [lost, done]) {
-        victim.writer.began(run);
+        void victim.writer.began(run);
         victim.writer.ending(endOf(run, 'done'));
       }
       victim.writer.ended(endOf(lost, 'lost'));
@@ -216,7 +216,7 @@ describe('an end that its ledger had not taken', () => {
       await kill(victim);
       const heir = new HistoryNode('b');
       const rerun = (): void => {
-        for (const job of [done, failed]) heir.writer.began(runOf(job, `b/${job.id}`, 3_000));
+        for (const job of [done, failed]) void heir.writer.began(runOf(job, `b/${job.id}`, 3_000));
       };
       if (when === 'before') rerun();
       await heir.takeOver();
@@ -239,7 +239,7 @@ describe('an end that its ledger had not taken', () => {
     const node = new HistoryNode('a');
     const run = runOf(jobOf('j'), 'a/1');
     const padding = jobOf('padding', { args: { text: 'x'.repeat(200_000) } });
-    node.writer.began(run);
+    void node.writer.began(run);
     node.writer.ending(endOf(run, 'done'));
     node.writer.enqueued(padding);
     await node.writer.flush(PATIENCE_MS);
@@ -273,7 +273,7 @@ describe('what a killed process left', () => {
     const victim = new HistoryNode('a');
     const run = runOf(jobOf('j'), 'a/1');
     victim.isCut = true;
-    victim.writer.began(run);
+    void victim.writer.began(run);
     victim.writer.ended(endOf(run, 'done'));
     await kill(victim);
     database.isAway = true;

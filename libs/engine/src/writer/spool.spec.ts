@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
+import fs, {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
@@ -59,6 +59,34 @@ test('what was appended is in the file before any setImmediate', async () => {
   });
   spool.close(true);
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test('who waits for what was appended has it in the file, and all of one turn wait for one write', async () => {
+  const spool = newSpool();
+  expect(spool.untilWritten()).toBeUndefined();
+  spool.append('one').hold();
+  const first = spool.untilWritten();
+  await Promise.resolve();
+  spool.append('two').hold();
+  expect(spool.untilWritten()).toBe(first);
+  await first;
+  expect(textIn(readdirSync(folder).map((name) => join(folder, name, '1.events')))).toBe('one\ntwo\n');
+  expect(spool.untilWritten()).toBeUndefined();
+  spool.close(true);
+});
+
+test('who waits for a write that fails waits no longer', async () => {
+  const spool = newSpool();
+  spool.append('one').hold();
+  await spool.untilWritten();
+  const writeSync = jest.spyOn(fs, 'writeSync').mockImplementation(() => {
+    throw new Error('no space left on device');
+  });
+  spool.append('two').hold();
+  await spool.untilWritten();
+  expect(lines).toEqual([expect.stringContaining('would leave gaps in the job history: no space left')]);
+  writeSync.mockRestore();
+  spool.close(true);
 });
 
 test('what the dead left is taken over once, by one of those that try', () => {

@@ -86,7 +86,8 @@ export class Spool {
   /** What is to be written at the end of this turn. */
   private buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   private length = 0;
-  private isWriteDue = false;
+  /** Resolves after it. */
+  private dueWrite: Promise<void> | undefined;
   private count = 0;
   private claims = 0;
   private isMade = false;
@@ -108,14 +109,19 @@ export class Spool {
     if (this.length + 3 * line.length + 1 > this.buffer.length) this.makeRoom(3 * line.length + 1);
     this.length += this.buffer.write(line, this.length);
     this.buffer[this.length++] = NEW_LINE;
-    if (!this.isWriteDue) {
-      this.isWriteDue = true;
+    this.dueWrite ??= new Promise((resolve) => {
       // After what else ends in this turn, and before any setImmediate: acks wait for one.
       process.nextTick(() => {
         this.write();
+        resolve();
       });
-    }
+    });
     return segment;
+  }
+
+  /** Resolves when what was appended is in the file, or can't be; undefined: it is. All of one turn wait for one write. */
+  untilWritten(): Promise<void> | undefined {
+    return this.dueWrite;
   }
 
   private makeRoom(bytes: number): void {
@@ -126,7 +132,7 @@ export class Spool {
 
   /** What was appended is in the file now. */
   write(): void {
-    this.isWriteDue = false;
+    this.dueWrite = undefined;
     const { length, current } = this;
     if (length === 0 || current === undefined) return;
     this.length = 0;

@@ -74,8 +74,13 @@ export interface JobRecorder {
    * or another. `heldWhy`: its ledger holds it, for this reason.
    */
   enqueued?(job: Job, heldWhy?: string): void;
-  /** Right before `perform`, whose args are still as they came. Of a run in a thread once more when the thread has it, with its time limit. */
-  began?(run: RunRecord): void;
+  /**
+   * Right before `perform`, whose args are still as they came. Of a run in a thread once more when the thread has it, with its
+   * time limit.
+   * @returns what `perform` has to wait for, so that the begin is recorded for sure; it must not take long. One that rejects
+   * is logged, and the job goes on.
+   */
+  began?(run: RunRecord): Promise<void> | void;
   /**
    * Of a job with a key, right before its ledger is asked to take this end. `ended` follows when it has answered, with the
    * same end or as `lost`; of a process that is killed in between nobody else can tell that the work was done.

@@ -10,6 +10,8 @@ import { describe } from '../job/names';
 /** A run that is being recorded. */
 export interface OpenRecord {
   run: RunRecord;
+  /** What its handler has to wait for; undefined: nothing. Never rejects. */
+  readonly recorded: Promise<void> | undefined;
   /** By `performance.now()`. */
   readonly begunAt: number;
 }
@@ -77,14 +79,13 @@ export class JobRecorders {
     if (this.isEmpty) return undefined;
     const id = `${this.nodeId}/${(++this.lastRun).toString(36)}`;
     const run: RunRecord = { id, node: this.nodeId, job, startedAt: Date.now(), ...about };
-    this.began(run);
-    return { run, begunAt: performance.now() };
+    return { run, recorded: this.began(run), begunAt: performance.now() };
   }
 
   /** @internal A thread has begun it. */
   limit(record: OpenRecord, timeLimitAt: number): void {
     record.run = { ...record.run, timeLimitAt };
-    this.began(record.run);
+    void this.began(record.run);
   }
 
   /** @internal */
@@ -131,22 +132,36 @@ export class JobRecorders {
     for (const recorder of this.recorders) this.guard(() => recorder.purged?.(address, at));
   }
 
-  private began(run: RunRecord): void {
-    for (const recorder of this.recorders) this.guard(() => recorder.began?.(run));
+  /** @returns undefined: all have it. Never rejects. */
+  private began(run: RunRecord): Promise<void> | undefined {
+    let waits: Promise<void> | undefined;
+    for (const recorder of this.recorders) {
+      this.guard(() => {
+        const recorded = recorder.began?.(run);
+        if (recorded === undefined) return;
+        const mine = Promise.resolve(recorded).catch((thrown: unknown) => this.complain(thrown));
+        waits = waits === undefined ? mine : Promise.all([waits, mine]).then(() => undefined);
+      });
+    }
+    return waits;
   }
 
   private guard(tell: () => void): void {
     try {
       tell();
     } catch (thrown) {
-      const message = oneLine(thrown instanceof Error ? thrown.message : describe(thrown));
-      // What fails for one job fails for all: once is enough, until it is something else.
-      if (message === this.complaint) return;
-      this.complaint = message;
-      this.log.error(
-        `A recorder of jobs threw: ${message}; the jobs go on`,
-        thrown instanceof Error ? thrown.stack : undefined,
-      );
+      this.complain(thrown);
     }
+  }
+
+  private complain(thrown: unknown): void {
+    const message = oneLine(thrown instanceof Error ? thrown.message : describe(thrown));
+    // What fails for one job fails for all: once is enough, until it is something else.
+    if (message === this.complaint) return;
+    this.complaint = message;
+    this.log.error(
+      `A recorder of jobs threw: ${message}; the jobs go on`,
+      thrown instanceof Error ? thrown.stack : undefined,
+    );
   }
 }

@@ -25,7 +25,7 @@ import { afterFailure, afterUnknown, secondsFor } from './retry-policy';
 import { buriedReasonOf, ReasonOfError } from './end-reason';
 import type { Run } from './run';
 import { brokerLimit, ownLimit } from './run-limits';
-import type { RunLimits } from './run-limits';
+import type { RunLimit, RunLimits } from './run-limits';
 import type { StrayRejections } from './stray-rejections';
 
 /** How an attempt ended, and what has to become of the job. */
@@ -74,6 +74,12 @@ export interface AttemptsParts {
   readonly logFor: (job: Job) => RogerLog;
 }
 
+/** When a run is told to end: by what was set for it, and by the broker's patience. */
+interface LimitsOfRun {
+  readonly own: RunLimit | undefined;
+  readonly broker: RunLimit | undefined;
+}
+
 /** How long it may take to end a thread, after the grace of its job. */
 const THREAD_END_MS = 5_000;
 
@@ -106,9 +112,15 @@ export class Attempts {
     const context = new RunContext(job, run, this.parts);
     const states = callbacks.isEmpty ? undefined : await callbacks.beforeRun({ job, context });
     if (run.wasLost()) return this.refuse(run, job);
+    const limits = this.limitsOf(registered, job, run);
+    const recorded = this.record(job, run, registered, limits);
+    if (recorded !== undefined) {
+      await recorded;
+      if (run.wasLost()) return this.refuse(run, job);
+    }
     let result: unknown;
     try {
-      result = await this.perform(registered, args, context, run);
+      result = await this.perform(registered, args, context, run, limits);
     } catch (thrown) {
       return this.failed(job, body, run, registered, failureOf(toError(thrown), run), states);
     }
@@ -118,17 +130,15 @@ export class Attempts {
   }
 
   /** Rejects with why the run should have ended when it is left behind. */
-  private perform(registered: RegisteredJob, args: unknown, context: JobContext, run: Run): unknown {
+  private perform(
+    registered: RegisteredJob,
+    args: unknown,
+    context: JobContext,
+    run: Run,
+    { own, broker }: LimitsOfRun,
+  ): unknown {
     const { limits, log } = this.parts;
     const { ladder } = run;
-    const broker = brokerLimit(limits, run.heldMs);
-    const own = ownLimit(registered.definition, limits, context.job);
-    this.record(
-      context.job,
-      run,
-      registered,
-      Math.min(own?.afterMs ?? Infinity, broker?.afterMs ?? Infinity),
-    );
     let result: unknown;
     let graceMs = limits.abortGraceMs;
     if (registered.invokeApart === undefined) {
@@ -159,14 +169,26 @@ export class Attempts {
     });
   }
 
-  /** Where somebody keeps a record. */
-  private record(job: Job, run: Run, { invokeApart }: RegisteredJob, limitMs: number): void {
+  private limitsOf({ definition }: RegisteredJob, job: Job, run: Run): LimitsOfRun {
+    const { limits } = this.parts;
+    return { own: ownLimit(definition, limits, job), broker: brokerLimit(limits, run.heldMs) };
+  }
+
+  /** Where somebody keeps a record. @returns what the handler has to wait for */
+  private record(
+    job: Job,
+    run: Run,
+    { invokeApart }: RegisteredJob,
+    { own, broker }: LimitsOfRun,
+  ): Promise<void> | undefined {
     const isApart = invokeApart !== undefined;
+    const limitMs = Math.min(own?.afterMs ?? Infinity, broker?.afterMs ?? Infinity);
     run.record = this.parts.recorders?.begin(job, {
       fence: run.fence,
       isolation: isApart ? 'thread' : 'process',
       timeLimitAt: isApart || limitMs === Infinity ? undefined : Date.now() + limitMs,
     });
+    return run.record?.recorded;
   }
 
   /** For a job that was cancelled, whether it has begun or not. Never rejects. */

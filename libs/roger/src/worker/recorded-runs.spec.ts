@@ -30,6 +30,11 @@ class Handler {
   }
 }
 
+class Gate {
+  open: () => void = () => undefined;
+  readonly opened = new Promise<void>((resolve) => (this.open = resolve));
+}
+
 class Bench implements JobRecorder {
   readonly told: string[] = [];
   readonly begun: RunRecord[] = [];
@@ -39,6 +44,8 @@ class Bench implements JobRecorder {
   perform: (args: unknown, context: JobContext) => unknown = () => undefined;
   cancelReason: string | undefined;
   accepted: boolean | undefined = true;
+  /** What it takes until a begin is recorded. */
+  recorded: Promise<void> | undefined;
   /** The run under way. */
   current: Run | undefined;
 
@@ -48,9 +55,10 @@ class Bench implements JobRecorder {
     this.recorders.add(this);
   }
 
-  began(run: RunRecord): void {
+  began(run: RunRecord): Promise<void> | undefined {
     this.told.push(`began ${run.id}`);
     this.begun.push(run);
+    return this.recorded;
   }
 
   ending({ run, outcome }: JobEnd): void {
@@ -233,6 +241,41 @@ test('how a job with a key ended is told before its ledger is asked, and without
     ...['began node-1/2', 'ended node-1/2 done'],
     ...['ending none cancelled', 'asked', 'ended none cancelled'],
   ]);
+});
+
+test('a handler is not called before its begin is recorded', async () => {
+  const bench = new Bench();
+  const gate = new Gate();
+  bench.recorded = gate.opened;
+  bench.perform = () => void bench.told.push('performs');
+  const ran = bench.run(JOB);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(bench.told).toEqual(['began node-1/1']);
+  gate.open();
+  await ran;
+  expect(bench.told).toEqual(['began node-1/1', 'performs', 'ended node-1/1 done']);
+});
+
+test('a delivery that is lost while its begin is being recorded never performs', async () => {
+  const bench = new Bench();
+  const gate = new Gate();
+  bench.recorded = gate.opened;
+  bench.perform = () => void bench.told.push('performs');
+  const ran = bench.run(JOB);
+  await new Promise((resolve) => setImmediate(resolve));
+  bench.current?.abort(new DeliveryLostError('gone'));
+  gate.open();
+  await ran;
+  expect(bench.told).toEqual(['began node-1/1', 'ended node-1/1 lost']);
+});
+
+test('a begin that can not be recorded is told of once, and harms no job', async () => {
+  const bench = new Bench();
+  bench.recorders.add({ began: () => Promise.reject(new Error('disk full')) });
+  await bench.run(JOB);
+  await bench.run(JOB);
+  expect(bench.ends.map(({ outcome }) => outcome)).toEqual(['done', 'done']);
+  expect(bench.log).toEqual(['A recorder of jobs threw: disk full; the jobs go on']);
 });
 
 test('a recorder that throws harms no job, and is told of once', async () => {
