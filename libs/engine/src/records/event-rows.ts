@@ -22,8 +22,16 @@ export class EventClock {
 
 // Written out, not spread: these are made several times for each job.
 
+/** Whatever else is told of the attempt comes after its enqueueing, however late the confirm is. */
+export const ENQUEUED_AT = 0;
+export const ENQUEUED_BY = '';
+
 /** @param heldWhy why its ledger holds it; undefined: it doesn't */
-export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job, heldWhy?: string): JobRow {
+export function enqueuedJob(
+  facts: JobFacts,
+  { attempt, runAt, queuedAt }: Pick<Job, 'attempt' | 'runAt' | 'queuedAt'>,
+  heldWhy?: string,
+): JobRow {
   const isDelayed = runAt !== undefined && runAt > queuedAt;
   return {
     facts,
@@ -37,9 +45,8 @@ export function enqueuedJob(facts: JobFacts, { attempt, runAt, queuedAt }: Job, 
     reason_type: heldWhy === undefined ? null : HELD,
     reason_message: heldWhy === undefined ? null : heldMessage(heldWhy),
     seq_phase: phaseOf(attempt, false),
-    // Whatever else is told of the attempt comes after it, however late the confirm is.
-    seq_at: 0,
-    seq_run: '',
+    seq_at: ENQUEUED_AT,
+    seq_run: ENQUEUED_BY,
   };
 }
 

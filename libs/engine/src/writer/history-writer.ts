@@ -214,7 +214,7 @@ export class HistoryWriter implements JobRecorder {
 
   /** Those that the buffer has, or read anew. */
   private factsOf(job: Job): JobFacts {
-    const facts = this.buffer.jobOf(job.partition, job.id)?.facts;
+    const facts = this.buffer.factsOf(job.partition, job.id);
     const isSame = facts?.queued_at === job.queuedAt && facts.name === job.name && facts.queue === job.queue;
     return isSame ? facts : this.parts.facts.read(job);
   }

@@ -1,8 +1,9 @@
 // Holds events until they are written: the latest of each job and run, bounded in number and size.
-import type { JobEvent } from '../records/job-event';
+import { ENQUEUED_AT, ENQUEUED_BY, enqueuedJob } from '../records/event-rows';
+import { JobEvent } from '../records/job-event';
 import { jobKey, RecordedFacts } from '../records/job-facts';
 import type { JobFacts, JobRow, RunRow } from '../records/rows';
-import { holdsOver } from '../records/rows';
+import { holdsOver, phaseOf } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
 import type { Segment } from './spool';
@@ -40,19 +41,47 @@ const HELD_SHARE = 0.5;
 /** What of a row takes memory besides its fixed part. */
 const ROW_BYTES = 500;
 
+/** A job of which nothing is known but that it was enqueued: no more of it than its row takes, for there may be very many. */
+class WaitingJob {
+  readonly facts: JobFacts;
+  private readonly attempt: number;
+  private readonly dueAt: number | null;
+
+  constructor(
+    { facts, attempt, due_at }: JobRow,
+    readonly segment: Segment,
+    /** By `performance.now()`. */
+    readonly addedAt: number,
+  ) {
+    this.facts = facts;
+    this.attempt = attempt;
+    this.dueAt = due_at;
+  }
+
+  get row(): JobRow {
+    const { facts, attempt, dueAt } = this;
+    const { queued_at: queuedAt } = facts;
+    return enqueuedJob(facts, { attempt, queuedAt, ...(dueAt === null ? {} : { runAt: dueAt }) });
+  }
+
+  isOutdoneBy(row: JobRow): boolean {
+    const { facts, attempt } = this;
+    const order = { facts, seq_phase: phaseOf(attempt, false), seq_at: ENQUEUED_AT, seq_run: ENQUEUED_BY };
+    return holdsOver(row, order);
+  }
+}
+
 /** An event, for what it makes of a job, or of a run, or both. */
 interface Held {
   readonly event: JobEvent;
   readonly segment: Segment;
-  /** By `performance.now()`. */
-  readonly addedAt: number;
   /** Whether the run counts when it is written, with its row: so it does once, whoever writes it in the end. */
   readonly isCounted: boolean;
 }
 
 export class RecordBuffer {
-  /** Jobs of which nothing is known but that they were enqueued: their next event may make this one needless. */
-  private readonly enqueued = new Map<string, Held>();
+  /** Their next event may make this row needless. */
+  private readonly enqueued = new Map<string, WaitingJob>();
   private readonly jobs = new Map<string, Held>();
   private readonly runs = new Map<string, Held>();
   private readonly counts = new HourlyCounts();
@@ -77,13 +106,10 @@ export class RecordBuffer {
     return this.rowCount === 0 && this.counts.isEmpty;
   }
 
-  /** Its row as far as it is known here. */
-  jobOf(partition: string, id: string): JobRow | undefined {
-    return this.heldJob(jobKey(partition, id))?.event.job;
-  }
-
-  private heldJob(key: string): Held | undefined {
-    return this.jobs.get(key) ?? this.enqueued.get(key);
+  /** Those of a job that it holds a row of. */
+  factsOf(partition: string, id: string): JobFacts | undefined {
+    const key = jobKey(partition, id);
+    return this.jobs.get(key)?.event.job?.facts ?? this.enqueued.get(key)?.facts;
   }
 
   /**
@@ -91,7 +117,7 @@ export class RecordBuffer {
    * @returns how many older rows had to go.
    */
   add(event: JobEvent, isCounted: boolean, segment: Segment = UNSPOOLED): number {
-    const held: Held = { event, segment, addedAt: performance.now(), isCounted };
+    const held: Held = { event, segment, isCounted };
     if (event.job !== undefined) this.addJob(event.job, held);
     if (event.run !== undefined) this.addRun(event.run, held);
     return this.shrink();
@@ -99,17 +125,19 @@ export class RecordBuffer {
 
   private addJob(row: JobRow, held: Held): void {
     const key = keyOf(row.facts);
-    const other = this.heldJob(key);
+    const other = this.jobs.get(key);
+    const waiting = other === undefined ? this.enqueued.get(key) : undefined;
     if (other?.event.job !== undefined && !holdsOver(row, other.event.job)) return;
+    if (waiting?.isOutdoneBy(row) === false) return;
     held.segment.hold();
     this.bytes += bytesOfJob(row);
-    if (row.state === 'queued' && other === undefined) {
-      this.enqueued.set(key, held);
-    } else {
-      this.enqueued.delete(key);
-      this.jobs.set(key, held);
+    if (other === undefined && waiting === undefined && isEnqueued(row)) {
+      this.enqueued.set(key, new WaitingJob(row, held.segment, performance.now()));
+      return;
     }
+    this.jobs.set(key, held);
     if (other !== undefined) this.letGoOfJob(other);
+    if (waiting !== undefined) this.letGoOfWaiting(key, waiting);
   }
 
   private addRun(row: RunRow, held: Held): void {
@@ -137,11 +165,11 @@ export class RecordBuffer {
     }
     const maxHeld = isAll || this.enqueued.size < MANY ? 0 : this.maxHeld;
     const addedBefore = performance.now() - HOLD_MS;
-    for (const [key, held] of this.enqueued) {
-      const isHeld = this.enqueued.size <= maxHeld && held.addedAt > addedBefore;
+    for (const [key, waiting] of this.enqueued) {
+      const isHeld = this.enqueued.size <= maxHeld && waiting.addedAt > addedBefore;
       if (isHeld || isFull(batch.jobs)) break;
       this.enqueued.delete(key);
-      this.takeJob(held, batch);
+      this.takeWaiting(waiting, batch);
     }
     for (const [key, held] of this.runs) {
       if (isFull(batch.runs)) break;
@@ -167,6 +195,12 @@ export class RecordBuffer {
     batch.add(event, segment, 2);
   }
 
+  private takeWaiting({ row, segment }: WaitingJob, batch: BatchInMaking): void {
+    this.bytes -= bytesOfJob(row);
+    batch.jobs++;
+    batch.add(new JobEvent(row, undefined), segment);
+  }
+
   private takeRun(held: Held, batch: BatchInMaking): void {
     if (held.event.run === undefined) return;
     this.bytes -= bytesOfRun(held.event.run);
@@ -184,6 +218,12 @@ export class RecordBuffer {
     segment.release();
   }
 
+  private letGoOfWaiting(key: string, { facts, segment }: WaitingJob): void {
+    this.enqueued.delete(key);
+    this.bytes -= bytesOfJob({ facts, reason_message: null });
+    segment.release();
+  }
+
   private letGoOfRun({ event: { run }, segment }: Held): void {
     if (run !== undefined) this.bytes -= bytesOfRun(run);
     segment.release();
@@ -194,17 +234,24 @@ export class RecordBuffer {
     while (this.rowCount > this.limits.maxRows || this.bytes > this.limits.maxBytes) {
       // In turn, so that what is left tells of jobs and of runs.
       const { enqueued, jobs, runs } = this;
-      if (enqueued.size >= Math.max(jobs.size, runs.size)) this.dropOldest(enqueued);
-      else if (jobs.size >= runs.size) this.dropOldest(jobs);
+      if (enqueued.size >= Math.max(jobs.size, runs.size)) this.dropWaiting();
+      else if (jobs.size >= runs.size) this.dropJob();
       else this.dropRun();
       dropped++;
     }
     return dropped;
   }
 
-  private dropOldest(jobs: Map<string, Held>): void {
-    for (const [key, held] of jobs) {
-      jobs.delete(key);
+  private dropWaiting(): void {
+    for (const [key, waiting] of this.enqueued) {
+      this.letGoOfWaiting(key, waiting);
+      return;
+    }
+  }
+
+  private dropJob(): void {
+    for (const [key, held] of this.jobs) {
+      this.jobs.delete(key);
       this.letGoOfJob(held);
       return;
     }
@@ -218,6 +265,11 @@ export class RecordBuffer {
       return;
     }
   }
+}
+
+/** Whether the row says that the job was enqueued, and nothing else. */
+function isEnqueued({ state, seq_run }: JobRow): boolean {
+  return state === 'queued' && seq_run === ENQUEUED_BY;
 }
 
 function keyOf(facts: JobFacts): string {
@@ -236,7 +288,7 @@ class BatchInMaking {
   }
 }
 
-function bytesOfJob({ facts: { args }, reason_message }: JobRow): number {
+function bytesOfJob({ facts: { args }, reason_message }: Pick<JobRow, 'facts' | 'reason_message'>): number {
   return ROW_BYTES + (args?.length ?? 0) + (reason_message?.length ?? 0);
 }
 
