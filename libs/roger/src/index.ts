@@ -64,6 +64,7 @@ export {
   NotAJobClassError,
   NotConnectedError,
   QueueFullError,
+  QueueNotAnsweringError,
   QueueNotFoundError,
   RogerClosedError,
   RogerError,

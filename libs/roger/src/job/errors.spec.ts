@@ -63,6 +63,11 @@ const EXAMPLES: Record<
     'same id',
   ],
   NotConnectedError: [() => new errors.NotConnectedError(cause), 'Not connected', '(refused\\u000d\\u000aa'],
+  QueueNotAnsweringError: [
+    (text) => new errors.QueueNotAnsweringError(text, text, cause),
+    'does not answer',
+    '(refused\\u000d\\u000aa',
+  ],
   BrokerBlockedError: [
     (text) => new errors.BrokerBlockedError(50, false, text),
     '50 ms',

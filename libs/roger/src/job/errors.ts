@@ -222,6 +222,25 @@ export class NotConnectedError extends RogerError {
   }
 }
 
+/**
+ * The broker can't take jobs from the queue at the moment: most of its nodes are away, or its disk hangs. Its jobs are
+ * kept, and other queues are served. Roger asks again; see to the broker.
+ */
+export class QueueNotAnsweringError extends RogerError {
+  readonly code = 'ROGER_QUEUE_NOT_ANSWERING';
+  constructor(
+    readonly partition: string,
+    readonly queue: string,
+    cause?: unknown,
+  ) {
+    super(
+      `Queue ${show(queue)} of partition ${show(partition)} does not answer${describeCause(cause)}: ` +
+        `it has no leader, or the broker hangs`,
+      { cause },
+    );
+  }
+}
+
 /** The broker blocks publishers (memory or disk alarm). See `maybeEnqueued` at {@link BrokerUnavailableError}. */
 export class BrokerBlockedError extends RogerError {
   readonly code = 'ROGER_BROKER_BLOCKED';

@@ -50,7 +50,8 @@ export class BrokerConnection extends EventEmitter<Events> {
   lastFailure: Error | undefined;
 
   constructor(
-    private readonly purpose: 'publishing' | 'consuming' | `consuming ${number}` | 'ledger',
+    private readonly purpose:
+      'publishing' | 'consuming' | `consuming ${number}` | 'doubtful queues' | 'ledger',
     private readonly options: RabbitmqConnectionOptions,
     private readonly log: RogerLog,
   ) {

@@ -38,6 +38,8 @@ export interface ConsumingChannelEvents {
  */
 export class ConsumingChannel {
   isLost = false;
+  /** Whether the queue has not answered yet what it was asked, or had not when the channel was lost. */
+  isOwedAnswer = false;
   private isQueueGone = false;
   private isStopped = false;
   /** The queue may be gone, and consuming from a missing queue would cost the channel and its deliveries. */
@@ -128,10 +130,9 @@ export class ConsumingChannel {
 
   /** Resolves when the broker has read all that was sent to it: changes of consumers, acks, what is given back. Never rejects. */
   async settled(): Promise<void> {
-    await this.changeConsumers(async () => {
+    await this.changeConsumers(() => {
       this.acks.flush();
-      // An answer that costs nothing: each consumer is preceded by a prefetch of its own.
-      await this.channel.prefetch(1);
+      return Promise.resolve();
     }).catch(() => undefined);
     await this.retiring;
   }
@@ -329,10 +330,16 @@ export class ConsumingChannel {
       : this.setPrefetch(this.prefetch);
   }
 
-  /** Changes of consumers take turns: each is several questions to the broker. */
+  /** Changes of consumers take turns: each is several questions to the broker. Resolves when the queue has answered them. */
   private changeConsumers(change: () => Promise<void>): Promise<void> {
     const changed = this.consumerChange.then(async () => {
-      if (!this.isLost && !this.isStopped) await change();
+      if (this.isLost || this.isStopped) return;
+      this.isOwedAnswer = true;
+      await change();
+      // The broker says that it has done as told, and asks the queue only then: this waits for that. It changes nothing, for
+      // each consumer is preceded by a prefetch of its own.
+      await this.channel.prefetch(1);
+      this.isOwedAnswer = false;
     });
     this.consumerChange = changed.catch(() => undefined);
     return changed;

@@ -1,18 +1,20 @@
 // A standing order for the jobs of one queue, which comes back by itself after whatever interrupts it.
 import type { Channel, ChannelModel } from 'amqplib';
-import { BrokerRefusedError, NotConnectedError, RogerError } from '../../job/errors';
+import { BrokerRefusedError, NotConnectedError, QueueNotAnsweringError, RogerError } from '../../job/errors';
 import type { QueueAddress } from '../../job/names';
 import type { RogerLog } from '../../job/log';
 import type { DeliveryConsumer, QueueLane, Subscription } from '../../transport';
 import type { BrokerConnection } from './broker-connection';
 import { ConsumingChannel } from './consuming-channel';
+import type { DoubtfulQueues } from './doubtful-queues';
+import { PATIENCE_MS } from './doubtful-queues';
 import type { FollowUps } from './follow-ups';
 import type { FairTurns } from './fair-turns';
 import type { Watched } from './subscription-watch';
 import type { JournalWriter } from './journal/journal-writer';
 import { within } from './time-limit';
 import type { Topology } from './topology';
-import { ACCESS_REFUSED, replyCode } from './topology';
+import { ACCESS_REFUSED, INTERNAL_ERROR, replyCode } from './topology';
 
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
@@ -28,6 +30,8 @@ export interface SubscriptionParts {
   readonly followUps: FollowUps;
   /** Beginning takes turns with other partitions. */
   readonly turns: FairTurns;
+  /** Told of a queue that doesn't answer, and asked before one that didn't is asked again. */
+  readonly doubtful: DoubtfulQueues;
   readonly journal: JournalWriter | undefined;
   readonly log: RogerLog;
   /** Told once, when the subscription is closed for good. */
@@ -44,6 +48,8 @@ export class RabbitmqSubscription implements Subscription, Watched {
   private complaint: string | undefined;
   private beginning: Promise<void> = Promise.resolve();
   private isBeginning = false;
+  /** Whether the queue has not answered yet what it was asked, or had not when its channel was lost. */
+  private isOwedAnswer = false;
   private wasForgotten = false;
   private isLooking = false;
 
@@ -93,15 +99,17 @@ export class RabbitmqSubscription implements Subscription, Watched {
     this.parts.onClosed(this);
   }
 
-  private takeNoMore(): Promise<'done' | 'late'> {
+  private async takeNoMore(): Promise<'done' | 'late'> {
     this.isStopped = true;
     clearTimeout(this.retryTimer);
     this.parts.connection.off('up', this.onUp);
     this.parts.connection.off('failed', this.onFailed);
-    return within(
+    const answer = await within(
       FAREWELL_MS,
       this.beginning.then(() => this.channel?.stop()),
     );
+    if (answer === 'late') this.parts.doubtful.suspect(this.parts.queueName);
+    return answer;
   }
 
   private readonly onUp = (model: ChannelModel): void => {
@@ -112,6 +120,9 @@ export class RabbitmqSubscription implements Subscription, Watched {
   private readonly onDown = (detail: string): void => {
     clearTimeout(this.retryTimer);
     this.channel?.lose(new Error(detail));
+    const { connection, doubtful, queueName } = this.parts;
+    if (this.isOwedAnswer && replyCode(connection.lastFailure) === INTERNAL_ERROR)
+      doubtful.suspect(queueName);
     if (!this.isStopped) this.consumer.waiting(new NotConnectedError(new Error(detail)));
   };
 
@@ -122,8 +133,10 @@ export class RabbitmqSubscription implements Subscription, Watched {
   private begin(model: ChannelModel, after: Promise<void> = Promise.resolve()): void {
     if (this.isStopped) return;
     this.isBeginning = true;
+    const { turns, doubtful, lane } = this.parts;
     this.beginning = after
-      .then(() => this.parts.turns.take(this.address.partition, () => this.openChannel(model)))
+      .then(() => doubtful.beyondDoubt(this.address, lane))
+      .then(() => turns.take(this.address.partition, () => this.inSight(this.openChannel(model))))
       .catch((error: unknown) => {
         this.beginAgain(model, this.reasonOf(error));
       })
@@ -132,9 +145,19 @@ export class RabbitmqSubscription implements Subscription, Watched {
       });
   }
 
+  /** Tells when the queue takes long to answer, and goes on waiting. */
+  private async inSight(opened: Promise<void>): Promise<void> {
+    if ((await within(PATIENCE_MS, opened)) === 'late' && !this.isStopped) {
+      this.parts.doubtful.suspect(this.parts.queueName);
+      this.complain(new QueueNotAnsweringError(this.address.partition, this.address.queue));
+    }
+    await opened;
+  }
+
   private async openChannel(model: ChannelModel): Promise<void> {
     const { journal } = this.parts;
     if (!this.isMeant(model)) return;
+    this.isOwedAnswer = true;
     const raw = await this.declareOnChannel(model);
     if (!this.isMeant(model)) {
       raw.close().catch(() => undefined);
@@ -150,6 +173,7 @@ export class RabbitmqSubscription implements Subscription, Watched {
           this.consumer.deliver(delivery);
         },
         onLost: (reason) => {
+          this.isOwedAnswer ||= channel.isOwedAnswer;
           if (this.channel === channel) this.consumer.lost(reason.message);
           this.replaceChannel(model, channel, reason);
         },
@@ -218,9 +242,9 @@ export class RabbitmqSubscription implements Subscription, Watched {
     this.begin(model, channel.retire());
   }
 
-  /** One that is quiet: it stops for a moment, in which something may come all the same. */
+  /** One that is quiet: it stops for a moment, in which something may come all the same. Not while its queue doesn't answer. */
   private async renewIfSpent(channel: ConsumingChannel): Promise<void> {
-    if (!channel.isSpent) return;
+    if (!channel.isSpent || this.complaint !== undefined) return;
     await channel.setPrefetch(0).catch(() => undefined);
     if (this.channel === channel) await channel.setPrefetch(this.prefetch).catch(() => undefined);
   }
@@ -230,8 +254,10 @@ export class RabbitmqSubscription implements Subscription, Watched {
    * else may have it; the queue is declared again and consumed from.
    */
   private async consumeAgain(model: ChannelModel, channel: ConsumingChannel): Promise<void> {
-    if (this.isStopped || this.channel !== channel) return;
+    if (!this.uses(channel)) return;
     try {
+      await this.parts.doubtful.beyondDoubt(this.address, this.parts.lane);
+      this.isOwedAnswer = true;
       await this.parts.topology.declareQueue(model, this.address, this.parts.lane);
       await channel.consumeAgain(this.prefetch);
       this.onConsuming();
@@ -241,6 +267,10 @@ export class RabbitmqSubscription implements Subscription, Watched {
         void this.consumeAgain(model, channel);
       });
     }
+  }
+
+  private uses(channel: ConsumingChannel): boolean {
+    return !this.isStopped && this.channel === channel;
   }
 
   isQuiet(): boolean {
@@ -260,20 +290,41 @@ export class RabbitmqSubscription implements Subscription, Watched {
   }
 
   private async mendIfForgotten(channel: ConsumingChannel): Promise<void> {
+    const { doubtful, lane, queueName } = this.parts;
     const isForgotten = await channel.isForgotten().catch(() => false);
-    if (this.isStopped || this.channel !== channel) return;
-    if (isForgotten && this.wasForgotten) {
-      channel.abandon('its jobs do not come');
-    } else if (isForgotten) {
-      this.say('its jobs do not come, so it is subscribed to anew');
-      await channel
-        .consumeAgain(this.prefetch)
-        .then(() => {
-          this.onConsuming();
-        })
-        .catch(() => undefined);
+    if (!this.uses(channel)) return;
+    if (!isForgotten) {
+      this.wasForgotten = false;
+      if (this.complaint !== undefined) this.onConsuming();
+      return;
     }
-    this.wasForgotten = isForgotten;
+    // The broker says the same of a queue that doesn't answer.
+    doubtful.suspect(queueName);
+    try {
+      await doubtful.beyondDoubt(this.address, lane);
+    } catch (error) {
+      if (!this.uses(channel)) return;
+      this.retryAfter(this.reasonOf(error), () => {
+        this.look();
+      });
+      return;
+    }
+    if (this.uses(channel)) await this.subscribeAnew(channel);
+  }
+
+  private async subscribeAnew(channel: ConsumingChannel): Promise<void> {
+    if (this.wasForgotten) {
+      channel.abandon('its jobs do not come');
+      return;
+    }
+    this.wasForgotten = true;
+    this.say('its jobs do not come, so it is subscribed to anew');
+    await channel
+      .consumeAgain(this.prefetch)
+      .then(() => {
+        this.onConsuming();
+      })
+      .catch(() => undefined);
   }
 
   private beginAgain(model: ChannelModel, reason: Error): void {
@@ -284,12 +335,16 @@ export class RabbitmqSubscription implements Subscription, Watched {
   }
 
   private retryAfter(reason: Error, retry: () => void): void {
-    // The broker words one refusal in several ways.
-    this.say(reason.message, reason instanceof BrokerRefusedError ? reason.action : reason.message);
-    this.consumer.waiting(reason);
+    this.complain(reason);
     clearTimeout(this.retryTimer);
     this.retryTimer = setTimeout(retry, this.retryDelayMs);
     this.retryDelayMs = Math.min(this.retryDelayMs * 2, RETRY_MAX_MS);
+  }
+
+  private complain(reason: Error): void {
+    // The broker words one refusal in several ways, and what doesn't answer fails in several ways.
+    this.say(reason.message, causeOf(reason));
+    this.consumer.waiting(reason);
   }
 
   private reasonOf(thrown: unknown): Error {
@@ -300,6 +355,8 @@ export class RabbitmqSubscription implements Subscription, Watched {
 
   private onConsuming(): void {
     this.retryDelayMs = RETRY_MIN_MS;
+    this.isOwedAnswer = false;
+    this.parts.doubtful.trust(this.parts.queueName);
     if (this.complaint !== undefined) this.parts.log.log(`Queue ${this.parts.queueName} is served again`);
     this.complaint = undefined;
     this.consumer.waiting(undefined);
@@ -311,4 +368,9 @@ export class RabbitmqSubscription implements Subscription, Watched {
     this.complaint = cause;
     this.parts.log.warn(`Queue ${this.parts.queueName} is not served for now: ${complaint}; trying on`);
   }
+}
+
+function causeOf(reason: Error): string {
+  if (reason instanceof BrokerRefusedError) return reason.action;
+  return reason instanceof QueueNotAnsweringError ? reason.code : reason.message;
 }

@@ -31,6 +31,7 @@ import { BrokerNames } from './broker-names';
 import type { RabbitmqConnectionOptions } from './connection-options';
 import { ConsumingConnections } from './consuming-connections';
 import { DelayedPublisher } from './delayed-publisher';
+import { DoubtfulQueues } from './doubtful-queues';
 import { FairTurns } from './fair-turns';
 import { FollowUps } from './follow-ups';
 import { queuedMessage } from './job-messages';
@@ -63,7 +64,7 @@ export interface RabbitmqTransportOptions extends TopologyOptions {
 }
 
 /**
- * Two connections (and more to consume on, where there are very many queues): under a memory alarm the broker stops reading from who publishes, and acks must still get through.
+ * Two connections (and more to consume on, where there are very many queues or one that doesn't answer): under a memory alarm the broker stops reading from who publishes, and acks must still get through.
  * The ledgers have a third.
  */
 export class RabbitmqTransport implements Transport {
@@ -75,6 +76,7 @@ export class RabbitmqTransport implements Transport {
   private readonly consuming: ConsumingConnections;
   private readonly watch = new SubscriptionWatch();
   private readonly turns = new FairTurns();
+  private readonly doubtful: DoubtfulQueues;
   private readonly publisher: Publisher;
   private readonly delays: DelayedPublisher;
   private readonly journal: JournalWriter | undefined;
@@ -104,6 +106,7 @@ export class RabbitmqTransport implements Transport {
       (connection) => this.topology.redeclare(connection),
     );
     const { names, topology } = this;
+    this.doubtful = new DoubtfulQueues({ connection: options.connection, names, topology, log });
     this.journal =
       options.journal === undefined
         ? undefined
@@ -196,6 +199,7 @@ export class RabbitmqTransport implements Transport {
       topology: this.topology,
       followUps,
       turns: this.turns,
+      doubtful: this.doubtful,
       journal: this.journal,
       log: this.log,
       onClosed: (closed) => {
@@ -321,6 +325,7 @@ export class RabbitmqTransport implements Transport {
     await Promise.all([
       this.publishing.close(leftMs()),
       this.consuming.close(leftMs()),
+      this.doubtful.close(leftMs()),
       this.ledgers.closeLedgers(leftMs()),
     ]);
   }

@@ -25,6 +25,7 @@ const MAX_SEGMENT_BYTES = 50 * 1024 * 1024;
 const PRECONDITION_FAILED = 406;
 export const ACCESS_REFUSED = 403;
 export const NOT_FOUND = 404;
+export const INTERNAL_ERROR = 541;
 
 export interface TopologyOptions {
   readonly deliveryLimit: number;
