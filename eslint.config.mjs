@@ -58,6 +58,8 @@ export default defineConfig(
           ],
         },
       ],
+      // What `testsAtOnce()` gives is called so.
+      'jest/no-standalone-expect': ['error', { additionalTestBlockFunctions: ['together'] }],
       // A property over any input has two fair ends, a value or the named error, and expects something of each.
       'jest/no-conditional-expect': 'off',
       // A handler of a test is often async because its port is, with nothing to await.

@@ -1,17 +1,5 @@
 // Unit tests (beside the code, no broker) and broker tests (test/, one private RabbitMQ for the run).
-const swc = [
-  '@swc/jest',
-  {
-    jsc: {
-      target: 'es2022',
-      parser: { syntax: 'typescript', decorators: true },
-      transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-      keepClassNames: true,
-    },
-    module: { type: 'commonjs' },
-    sourceMaps: 'inline',
-  },
-];
+const swc = ['@swc/jest', require('./tools/swc-options.cjs')];
 
 const shared = {
   rootDir: __dirname,

@@ -1,28 +1,35 @@
 // The example app runs as its README says: as a demo, as two processes, and as the first job.
+import { testsAtOnce } from './support/at-once';
 import { sharedBrokerUri } from './support/broker';
 import { buildQuickstart, Program } from './support/quickstart-program';
 
 beforeAll(buildQuickstart);
 
-test('the demo does the jobs of both tenants, retries what is flaky and buries what always fails', async () => {
-  const demo = Program.start('main.js', [], { ROGER_DEMO_TRANSPORT: 'memory', ROGER_DEMO_SCALE: '0.1' });
-  expect(await demo.exitCode()).toBe(0);
-  const rows = summaryRows(demo.output);
-  expect(rows).toEqual([
-    { tenant: 'acme', job: 'welcome-mail', enqueued: 200, done: 200, retries: 0, buried: 0 },
-    { tenant: 'acme', job: 'report', enqueued: 2, done: 2, retries: 0, buried: 0 },
-    { tenant: 'acme', job: 'contact-sync', enqueued: 2, done: 2, retries: 3, buried: 0 },
-    { tenant: 'acme', job: 'card-charge', enqueued: 1, done: 0, retries: 1, buried: 1 },
-    { tenant: 'globex', job: 'welcome-mail', enqueued: 200, done: 200, retries: 0, buried: 0 },
-    { tenant: 'globex', job: 'report', enqueued: 2, done: 2, retries: 0, buried: 0 },
-    { tenant: 'globex', job: 'contact-sync', enqueued: 1, done: 1, retries: 2, buried: 0 },
-    { tenant: 'globex', job: 'card-charge', enqueued: 1, done: 0, retries: 1, buried: 1 },
-    { tenant: 'total', job: '', enqueued: 409, done: 407, retries: 7, buried: 2 },
-  ]);
-  expect(demo.output).toContain('All 409 jobs are accounted for: 407 done, 2 buried.');
-});
+// Processes, each with work for a few seconds.
+const together = testsAtOnce(3);
 
-test('a demo whose time is over says which jobs are missing and fails', async () => {
+together(
+  'the demo does the jobs of both tenants, retries what is flaky and buries what always fails',
+  async () => {
+    const demo = Program.start('main.js', [], { ROGER_DEMO_TRANSPORT: 'memory', ROGER_DEMO_SCALE: '0.1' });
+    expect(await demo.exitCode()).toBe(0);
+    const rows = summaryRows(demo.output);
+    expect(rows).toEqual([
+      { tenant: 'acme', job: 'welcome-mail', enqueued: 200, done: 200, retries: 0, buried: 0 },
+      { tenant: 'acme', job: 'report', enqueued: 2, done: 2, retries: 0, buried: 0 },
+      { tenant: 'acme', job: 'contact-sync', enqueued: 2, done: 2, retries: 3, buried: 0 },
+      { tenant: 'acme', job: 'card-charge', enqueued: 1, done: 0, retries: 1, buried: 1 },
+      { tenant: 'globex', job: 'welcome-mail', enqueued: 200, done: 200, retries: 0, buried: 0 },
+      { tenant: 'globex', job: 'report', enqueued: 2, done: 2, retries: 0, buried: 0 },
+      { tenant: 'globex', job: 'contact-sync', enqueued: 1, done: 1, retries: 2, buried: 0 },
+      { tenant: 'globex', job: 'card-charge', enqueued: 1, done: 0, retries: 1, buried: 1 },
+      { tenant: 'total', job: '', enqueued: 409, done: 407, retries: 7, buried: 2 },
+    ]);
+    expect(demo.output).toContain('All 409 jobs are accounted for: 407 done, 2 buried.');
+  },
+);
+
+together('a demo whose time is over says which jobs are missing and fails', async () => {
   const demo = Program.start('main.js', ['demo'], {
     ROGER_DEMO_TRANSPORT: 'memory',
     ROGER_DEMO_LIMIT_SECONDS: '1',
@@ -31,18 +38,21 @@ test('a demo whose time is over says which jobs are missing and fails', async ()
   expect(demo.output).toMatch(/^\d+ of \d+ jobs are unaccounted for after 1 s: .*\d+ contact-sync of acme/m);
 });
 
-test('what a stopped demo leaves on the broker, the next one works off beside its own, which it accounts for', async () => {
-  const onBroker = { ROGER_AMQP_URL: sharedBrokerUri(), ROGER_DEMO_SCALE: '0.1' };
-  const stopped = Program.start('main.js', [], { ...onBroker, ROGER_DEMO_SCALE: '0.4' });
-  await stopped.says(/ acme +\d+ +[1-9]/);
-  expect(await stopped.end('SIGINT')).toBe(130);
-  expect(stopped.output).toMatch(/^Stopped: \d+ of \d+ jobs were done/m);
+together(
+  'what a stopped demo leaves on the broker, the next one works off beside its own, which it accounts for',
+  async () => {
+    const onBroker = { ROGER_AMQP_URL: sharedBrokerUri(), ROGER_DEMO_SCALE: '0.1' };
+    const stopped = Program.start('main.js', [], { ...onBroker, ROGER_DEMO_SCALE: '0.4' });
+    await stopped.says(/ acme +\d+ +[1-9]/);
+    expect(await stopped.end('SIGINT')).toBe(130);
+    expect(stopped.output).toMatch(/^Stopped: \d+ of \d+ jobs were done/m);
 
-  const next = Program.start('main.js', [], onBroker);
-  expect(await next.exitCode()).toBe(0);
-  expect(summaryRows(next.output).at(-1)).toMatchObject({ enqueued: 409, done: 407, buried: 2 });
-  expect(next.output).toMatch(/[1-9]\d* jobs that an earlier run had left/);
-});
+    const next = Program.start('main.js', [], onBroker);
+    expect(await next.exitCode()).toBe(0);
+    expect(summaryRows(next.output).at(-1)).toMatchObject({ enqueued: 409, done: 407, buried: 2 });
+    expect(next.output).toMatch(/[1-9]\d* jobs that an earlier run had left/);
+  },
+);
 
 test('API and worker run as processes of their own, and a demo does not mix with them', async () => {
   const onBroker = { ROGER_AMQP_URL: sharedBrokerUri(), PORT: '0', NO_COLOR: '1' };

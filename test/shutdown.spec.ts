@@ -1,5 +1,6 @@
 // An app that stops in mid-load loses nothing and repeats nothing, and never hangs.
 import { served, startApp } from './support/app';
+import { testsAtOnce } from './support/at-once';
 import { NO_BROKER_URI, sharedBrokerUri, uniquePartition } from './support/broker';
 import { ChildApp } from './support/child-app';
 import { Load } from './support/load';
@@ -9,8 +10,11 @@ import { within } from './support/within';
 import { Work } from './support/work';
 
 const connection = { uri: sharedBrokerUri() };
+const TURNS = process.env['ROGER_FAULTS'] === 'long' ? 20 : 8;
 
-test('twenty shutdowns in mid-load, two apps taking turns, lose nothing and repeat nothing', async () => {
+const together = testsAtOnce(4);
+
+test(`${TURNS} shutdowns in mid-load, two apps taking turns, lose nothing and repeat nothing`, async () => {
   const partition = uniquePartition();
   const sightings = new Sightings();
   const start = (turn: number) =>
@@ -32,7 +36,7 @@ test('twenty shutdowns in mid-load, two apps taking turns, lose nothing and repe
   await topUp();
   const load = new Load(jobs, { partition, atOnce: 2, args: { ms: 1 } });
 
-  for (let turn = 1; turn <= 20; turn++) {
+  for (let turn = 1; turn <= TURNS; turn++) {
     await topUp();
     await sightings.seen('ended', 300, `app ${turn - 1}`);
     const next = await start(turn);
@@ -49,13 +53,13 @@ test('twenty shutdowns in mid-load, two apps taking turns, lose nothing and repe
   expect(new Set(sightings.ids('ended'))).toEqual(new Set(ids));
 }, 180_000);
 
-test('SIGTERM lets running jobs end and enqueue, and then the process ends by itself', async () => {
+together('SIGTERM lets running jobs end and enqueue, and then the process ends by itself', async () => {
   const partition = uniquePartition();
   const sightings = new Sightings();
   const roger = { connection, partitions: { [partition]: { default: 1 } } };
   const child = await ChildApp.start({ node: 'child', roger, sightings });
   const { jobs } = await startApp({ connection, mode: 'producer' });
-  await jobs.enqueue(Work, { ms: 5_000, enqueues: ['follow-up'] }, { partition, id: 'long' });
+  await jobs.enqueue(Work, { ms: 2_000, enqueues: ['follow-up'] }, { partition, id: 'long' });
   await jobs.enqueue(Work, {}, { partition, id: 'waiting' });
   await sightings.seen('began', 1, 'child');
 
@@ -70,7 +74,7 @@ test('SIGTERM lets running jobs end and enqueue, and then the process ends by it
   expect(sightings.repeated('began')).toEqual([]);
 });
 
-test('a process whose app was closed ends without being told to: no handle is left open', async () => {
+together('a process whose app was closed ends without being told to: no handle is left open', async () => {
   const sightings = new Sightings();
   const partition = uniquePartition();
   const child = await ChildApp.start({
@@ -85,25 +89,28 @@ test('a process whose app was closed ends without being told to: no handle is le
   expect(await child.gone()).toEqual({ code: 0, signal: null });
 });
 
-test('a job that ignores its signal is left behind after shutdownTimeoutMs, and runs on another node', async () => {
-  const partition = uniquePartition();
-  const sightings = new Sightings();
-  const roger = { connection, partitions: { [partition]: { default: 1 } }, shutdownTimeoutMs: 100 };
-  const first = await startApp(roger, [Work, sightings.of('first')]);
-  await first.jobs.enqueue(Work, { isHeld: true, isStubborn: true }, { partition, id: 'stubborn' });
-  await sightings.seen('began', 1, 'first');
+together(
+  'a job that ignores its signal is left behind after shutdownTimeoutMs, and runs on another node',
+  async () => {
+    const partition = uniquePartition();
+    const sightings = new Sightings();
+    const roger = { connection, partitions: { [partition]: { default: 1 } }, shutdownTimeoutMs: 100 };
+    const first = await startApp(roger, [Work, sightings.of('first')]);
+    await first.jobs.enqueue(Work, { isHeld: true, isStubborn: true }, { partition, id: 'stubborn' });
+    await sightings.seen('began', 1, 'first');
 
-  const begunAt = performance.now();
-  await first.close();
-  expect(performance.now() - begunAt).toBeLessThan(10_000);
-  await startApp(roger, [Work, sightings.of('second')]);
-  const [again] = await sightings.seen('began', 1, 'second');
-  expect(again).toMatchObject({ id: 'stubborn', attempt: 1 });
-  sightings.release();
-  await sightings.seen('ended', 1, 'second');
-});
+    const begunAt = performance.now();
+    await first.close();
+    expect(performance.now() - begunAt).toBeLessThan(10_000);
+    await startApp(roger, [Work, sightings.of('second')]);
+    const [again] = await sightings.seen('began', 1, 'second');
+    expect(again).toMatchObject({ id: 'stubborn', attempt: 1 });
+    sightings.release();
+    await sightings.seen('ended', 1, 'second');
+  },
+);
 
-test('a job that heeds its signal goes back to its queue, its attempt uncounted', async () => {
+together('a job that heeds its signal goes back to its queue, its attempt uncounted', async () => {
   const partition = uniquePartition();
   const sightings = new Sightings();
   const roger = { connection, partitions: { [partition]: { default: 1 } }, shutdownTimeoutMs: 50 };
@@ -118,7 +125,7 @@ test('a job that heeds its signal goes back to its queue, its attempt uncounted'
 });
 
 describe('close() returns within seconds', () => {
-  test('while the broker is not there', async () => {
+  together('while the broker is not there', async () => {
     const uri = NO_BROKER_URI;
     const partition = uniquePartition();
     const app = await startApp({ connection: { uri }, partitions: { [partition]: { default: 1 } } }, []);
@@ -127,7 +134,7 @@ describe('close() returns within seconds', () => {
     expect(await pending).toMatchObject({ code: 'ROGER_BROKER_UNAVAILABLE', maybeEnqueued: false });
   });
 
-  test('while the broker does not answer', async () => {
+  together('while the broker does not answer', async () => {
     const proxy = await TcpProxy.before(sharedBrokerUri());
     const partition = uniquePartition();
     const app = await startApp(

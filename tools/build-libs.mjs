@@ -3,6 +3,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { isBuilt, noteBuilt } from './what-is-built.mjs';
+
+if (isBuilt()) {
+  console.log('libs: built already');
+  process.exit();
+}
 
 // The others are compiled against what this one has built.
 const FIRST = 'roger';
@@ -33,3 +39,4 @@ for (const lib of names.map((name) => join('libs', name))) {
   for (const file of stale) rmSync(file);
   console.log(`${lib}: ${emitted.size} files written, ${stale.length} stale ones removed`);
 }
+noteBuilt();

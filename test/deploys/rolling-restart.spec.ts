@@ -15,7 +15,7 @@ import { readTrace, Trace } from '../support/trace';
 const PLAN =
   process.env['ROGER_FAULTS'] === 'long'
     ? { restarts: 100, settleMs: 120_000, limitMs: 1_800_000 }
-    : { restarts: 9, settleMs: 40_000, limitMs: 180_000 };
+    : { restarts: 5, settleMs: 40_000, limitMs: 180_000 };
 const JOBS_PER_SECOND = 200;
 const MAX_GAP_MS = 1_000;
 /** So often it is the producer's turn: whoever stands longest by the ledger becomes its keeper, and is to go, too. */

@@ -3,6 +3,7 @@ import { startPrivateRabbitmq } from 'private-rabbitmq';
 import type { PrivateRabbitmq } from 'private-rabbitmq';
 import { BrokerBlockedError } from 'nestjs-roger';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { uniquePartition } from '../support/broker';
 import { ChildApp } from '../support/child-app';
 import { Sightings } from '../support/sightings';
@@ -12,22 +13,25 @@ import { Work } from '../support/work';
 /** Farewells to a broker that doesn't answer, one after the other: to each queue, to all three connections. */
 const FAREWELLS_MS = 8_500;
 
+const together = testsAtOnce(4);
+
 let broker: PrivateRabbitmq;
-let proxy: TcpProxy;
+const proxies: TcpProxy[] = [];
 
 beforeAll(async () => {
   broker = await startPrivateRabbitmq();
 });
-afterAll(() => broker.stop());
-beforeEach(async () => {
-  proxy = await TcpProxy.before(broker.uri);
+afterAll(async () => {
+  await Promise.all(proxies.map((proxy) => proxy.close()));
+  await broker.stop();
 });
-afterEach(() => proxy.close());
 
-async function startChild(partition: string, heartbeatSeconds: number): Promise<ChildApp> {
+async function startChild(heartbeatSeconds: number): Promise<{ child: ChildApp; proxy: TcpProxy }> {
+  const proxy = await TcpProxy.before(broker.uri);
+  proxies.push(proxy);
   const connection = { uri: proxy.uri, heartbeatSeconds };
-  const roger = { connection, partitions: { [partition]: { default: 1, other: 1 } } };
-  return ChildApp.start({ node: 'child', roger, sightings: new Sightings() });
+  const roger = { connection, partitions: { [uniquePartition()]: { default: 1, other: 1 } } };
+  return { proxy, child: await ChildApp.start({ node: 'child', roger, sightings: new Sightings() }) };
 }
 
 async function expectToEnd(child: ChildApp): Promise<void> {
@@ -37,21 +41,21 @@ async function expectToEnd(child: ChildApp): Promise<void> {
   expect(performance.now() - askedAt).toBeLessThan(FAREWELLS_MS);
 }
 
-test('when the broker has fallen silent and nobody has noticed yet', async () => {
-  const child = await startChild(uniquePartition(), 60);
+together('when the broker has fallen silent and nobody has noticed yet', async () => {
+  const { child, proxy } = await startChild(60);
   proxy.silence('up', 'down');
   await expectToEnd(child);
 });
 
-test('when the silence was noticed and the next connection does not come about', async () => {
-  const child = await startChild(uniquePartition(), 1);
+together('when the silence was noticed and the next connection does not come about', async () => {
+  const { child, proxy } = await startChild(1);
   proxy.silence('up', 'down');
   await eventually('all connections to be tried again', () => proxy.accepted === 6);
   await expectToEnd(child);
 });
 
-test('when the broker is not there', async () => {
-  const child = await startChild(uniquePartition(), 60);
+together('when the broker is not there', async () => {
+  const { child, proxy } = await startChild(60);
   await proxy.refuse();
   await eventually(
     'all connections to have failed',

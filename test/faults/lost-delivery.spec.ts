@@ -4,6 +4,7 @@ import type { PrivateRabbitmq } from 'private-rabbitmq';
 import { startPrivateRabbitmq } from 'private-rabbitmq';
 import { eventually, served, startApp } from '../support/app';
 import type { TestApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { uniquePartition } from '../support/broker';
 import { Sightings } from '../support/sightings';
 import { Work } from '../support/work';
@@ -11,6 +12,8 @@ import { Work } from '../support/work';
 const JOBS = 400;
 /** A quiet queue is looked at every ten seconds, and it has to be quiet first. */
 const LOOKED_AT_MS = 25_000;
+
+const together = testsAtOnce(4);
 
 let broker: PrivateRabbitmq;
 beforeAll(async () => {
@@ -55,14 +58,14 @@ async function workThatLacksOne(): Promise<{
   return { app, partition, sightings, ids };
 }
 
-test('a job that was lost on its way to a worker comes back when its queue is paused', async () => {
+together('a job that was lost on its way to a worker comes back when its queue is paused', async () => {
   const { app, partition, sightings, ids } = await workThatLacksOne();
   await app.globalState.pauseQueue(partition, 'default');
   await app.globalState.resumeQueue(partition, 'default');
   await sightings.ended(ids);
 });
 
-test('and, where consumers were cancelled before, when its queue is quiet', async () => {
+together('and, where consumers were cancelled before, when its queue is quiet', async () => {
   const { partition, sightings, ids, app } = await workThatLacksOne();
   await eventually(
     'the last job',

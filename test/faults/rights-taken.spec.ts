@@ -3,52 +3,70 @@ import { startPrivateRabbitmq } from 'private-rabbitmq';
 import type { PrivateRabbitmq } from 'private-rabbitmq';
 import { BrokerRefusedError, BrokerUnavailableError } from 'nestjs-roger';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { uniquePartition } from '../support/broker';
 import { Sightings } from '../support/sightings';
 import { TcpProxy } from '../support/tcp-proxy';
 import { Work } from '../support/work';
 
+const together = testsAtOnce(4);
+
 let broker: PrivateRabbitmq;
-let proxy: TcpProxy;
+const users: User[] = [];
 
 beforeAll(async () => {
   broker = await startPrivateRabbitmq();
-  proxy = await TcpProxy.before(broker.uri);
-  await broker.ctl('add_user', 'app', 'word');
 });
 afterAll(async () => {
-  await proxy.close();
+  await Promise.all(users.map(({ proxy }) => proxy.close()));
   await broker.stop();
 });
-beforeEach(() => grant('.*', '.*', '.*'));
 
-async function grant(configure: string, write: string, read: string): Promise<void> {
-  await broker.ctl('set_permissions', 'app', configure, write, read);
+/** One that may do everything at first. */
+async function newUser(): Promise<User> {
+  const name = uniquePartition('user');
+  await broker.ctl('add_user', name, 'word');
+  const user = new User(name, await TcpProxy.before(broker.uri));
+  users.push(user);
+  await user.grant('.*', '.*', '.*');
+  return user;
 }
 
-function ownUri(): string {
-  return proxy.uri.replace('guest:guest', 'app:word');
-}
+class User {
+  constructor(
+    private readonly name: string,
+    readonly proxy: TcpProxy,
+  ) {}
 
-/** Cuts the connections and waits until as many have come anew: a channel remembers what its user may do, a fresh one asks. */
-async function reconnect(connections: number): Promise<void> {
-  const { accepted } = proxy;
-  proxy.cut();
-  await eventually('new connections', () => proxy.accepted === accepted + connections);
+  get uri(): string {
+    return this.proxy.uri.replace('guest:guest', `${this.name}:word`);
+  }
+
+  async grant(configure: string, write: string, read: string): Promise<void> {
+    await broker.ctl('set_permissions', this.name, configure, write, read);
+  }
+
+  /** Cuts the connections and waits until as many have come anew: a channel remembers what its user may do, a fresh one asks. */
+  async reconnect(connections: number): Promise<void> {
+    const { accepted } = this.proxy;
+    this.proxy.cut();
+    await eventually('new connections', () => this.proxy.accepted === accepted + connections);
+  }
 }
 
 test('a producer that may no longer write is told so within its time limit, and enqueues again when it may', async () => {
+  const user = await newUser();
   const partition = uniquePartition();
   const app = await startApp({
-    connection: { uri: ownUri() },
+    connection: { uri: user.uri },
     mode: 'producer',
     partitions: { [partition]: { default: 1 } },
     enqueueTimeoutMs: 5_000,
   });
   await eventually('the connection', () => app.info.transportInfo().state === 'connected');
   await app.jobs.enqueue(Work, {}, { partition, id: 'before' });
-  await grant('.*', '^$', '.*');
-  await reconnect(1);
+  await user.grant('.*', '^$', '.*');
+  await user.reconnect(1);
   await eventually('the connection to be back', () => app.info.transportInfo().state === 'connected');
 
   for (const id of ['during-1', 'during-2']) {
@@ -58,7 +76,7 @@ test('a producer that may no longer write is told so within its time limit, and 
     expect(refusal).toBeInstanceOf(BrokerUnavailableError);
     expect((refusal as Error).message).toMatch(/ACCESS_REFUSED.*roger\.jobs/);
   }
-  await grant('.*', '.*', '.*');
+  await user.grant('.*', '.*', '.*');
   await eventually(
     'enqueueing to work again',
     () =>
@@ -71,32 +89,37 @@ test('a producer that may no longer write is told so within its time limit, and 
   expect(app.log.messages('warn', 'error').filter((line) => line.includes('ACCESS_REFUSED'))).toHaveLength(1);
 }, 120_000);
 
-test.each([
+for (const [what, readable] of [
   ['the jobs exchange', '(-default|-default.buried|roger.buried|roger.buried.notices)$'],
   ['its queues', '^roger[.]'],
-])(
-  'a partition that may no longer read %s waits with the reason, and is served when it may',
-  async (_, readable) => {
-    const partition = uniquePartition();
-    const sightings = new Sightings();
-    const app = await startApp(
-      { connection: { uri: ownUri() }, partitions: { [partition]: { default: 1 } } },
-      [Work, sightings.of('worker')],
-    );
-    await served(app, partition);
-    await grant('.*', '.*', readable);
-    await reconnect(3);
-    const reason = (): Error | undefined => app.partitions.queues(partition)[0]?.waitingFor;
-    await eventually('the reason to be known', () => reason() instanceof BrokerRefusedError);
+] as const) {
+  together(
+    `a partition that may no longer read ${what} waits with the reason, and is served when it may`,
+    async () => {
+      const user = await newUser();
+      const partition = uniquePartition();
+      const sightings = new Sightings();
+      const app = await startApp(
+        { connection: { uri: user.uri }, partitions: { [partition]: { default: 1 } } },
+        [Work, sightings.of('worker')],
+      );
+      await served(app, partition);
+      await user.grant('.*', '.*', readable);
+      await user.reconnect(3);
+      const reason = (): Error | undefined => app.partitions.queues(partition)[0]?.waitingFor;
+      await eventually('the reason to be known', () => reason() instanceof BrokerRefusedError);
 
-    await grant('.*', '.*', '.*');
-    await served(app, partition);
-    await app.jobs.enqueue(Work, {}, { partition, id: 'after' });
-    await sightings.ended(['after']);
-    const lines = app.log.messages('log', 'warn', 'error').filter((line) => line.startsWith('Queue '));
-    expect(lines).toEqual([
-      expect.stringMatching(/is not served for now: The broker does not let this user/),
-      `Queue ${partition}-default is served again`,
-    ]);
-  },
-);
+      await user.grant('.*', '.*', '.*');
+      await served(app, partition);
+      await app.jobs.enqueue(Work, {}, { partition, id: 'after' });
+      await sightings.ended(['after']);
+      const lines = app.log
+        .messages('log', 'warn', 'error')
+        .filter((line) => line.startsWith(`Queue ${partition}-`));
+      expect(lines).toEqual([
+        expect.stringMatching(/is not served for now: The broker does not let this user/),
+        `Queue ${partition}-default is served again`,
+      ]);
+    },
+  );
+}

@@ -3,6 +3,7 @@ import { startPrivateRabbitmq } from 'private-rabbitmq';
 import type { PrivateRabbitmq } from 'private-rabbitmq';
 import { BrokerUnavailableError } from 'nestjs-roger';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { uniquePartition } from '../support/broker';
 import { KEYED, KeyedWork } from '../support/keyed-work';
 import { Sightings } from '../support/sightings';
@@ -99,58 +100,62 @@ const STUCK_MS = 8_000;
 /** Much less than a queue is stuck; on an idle machine it takes no tenth of it. */
 const SOUND_MS = 6_000;
 
-test.each([
+const together = testsAtOnce(4);
+
+for (const [when, jobsBefore] of [
   ['that gets its first job', 0],
   ['among its jobs', 20],
-])(
-  'a queue that is stuck %s holds up no job of a ledger that it shares with others, and loses none of its own',
-  async (_when, jobsBefore) => {
-    const namespace = uniquePartition('ns');
-    const [stuck, sound] = [uniquePartition('stuck'), uniquePartition('sound')];
-    const sightings = new Sightings();
-    const { jobs, ...app } = await startApp(
-      {
-        connection: { uri: broker.uri },
-        namespace,
-        ledgerShards: 1,
-        partitions: { [stuck]: { default: 5, mail: 5 }, [sound]: { default: 5 } },
-        enqueueTimeoutMs: 60_000,
-      },
-      [...KEYED, Work, sightings.of('worker')],
-    );
-    await Promise.all([served({ jobs, ...app }, stuck), served({ jobs, ...app }, sound)]);
-    const enqueue = async (place: { partition: string; queue?: string }, name: string, count: number) => {
-      const ids = Array.from({ length: count }, (_, n) => `${place.partition}-${place.queue}-${name}-${n}`);
-      await Promise.all(
-        ids.flatMap((id, n) => [
-          jobs.enqueue(Work, {}, { ...place, id: `${id}-u` }),
-          jobs.enqueue(KeyedWork, { executionKey: `${name}-${n % 7}` }, { ...place, id: `${id}-k` }),
-        ]),
+] as const) {
+  together(
+    `a queue that is stuck ${when} holds up no job of a ledger that it shares with others, and loses none of its own`,
+    async () => {
+      const namespace = uniquePartition('ns');
+      const [stuck, sound] = [uniquePartition('stuck'), uniquePartition('sound')];
+      const sightings = new Sightings();
+      const { jobs, ...app } = await startApp(
+        {
+          connection: { uri: broker.uri },
+          namespace,
+          ledgerShards: 1,
+          partitions: { [stuck]: { default: 5, mail: 5 }, [sound]: { default: 5 } },
+          enqueueTimeoutMs: 60_000,
+        },
+        [...KEYED, Work, sightings.of('worker')],
       );
-      return ids.flatMap((id) => [`${id}-u`, `${id}-k`]);
-    };
-    await sightings.ended(await enqueue({ partition: stuck, queue: 'default' }, 'before', jobsBefore));
-    // The ledger is there: what is measured is the way to the queues.
-    await sightings.ended(await enqueue({ partition: sound, queue: 'default' }, 'before', 1));
+      await Promise.all([served({ jobs, ...app }, stuck), served({ jobs, ...app }, sound)]);
+      const enqueue = async (place: { partition: string; queue?: string }, name: string, count: number) => {
+        const ids = Array.from({ length: count }, (_, n) => `${place.partition}-${place.queue}-${name}-${n}`);
+        await Promise.all(
+          ids.flatMap((id, n) => [
+            jobs.enqueue(Work, {}, { ...place, id: `${id}-u` }),
+            jobs.enqueue(KeyedWork, { executionKey: `${name}-${n % 7}` }, { ...place, id: `${id}-k` }),
+          ]),
+        );
+        return ids.flatMap((id) => [`${id}-u`, `${id}-k`]);
+      };
+      await sightings.ended(await enqueue({ partition: stuck, queue: 'default' }, 'before', jobsBefore));
+      // The ledger is there: what is measured is the way to the queues.
+      await sightings.ended(await enqueue({ partition: sound, queue: 'default' }, 'before', 1));
 
-    await queueProcess('suspend', stuck, namespace);
-    const stuckSince = performance.now();
-    const stuckJobs = enqueue({ partition: stuck, queue: 'default' }, 'stuck', 60);
-    try {
-      for (let round = 0; performance.now() - stuckSince < STUCK_MS; round++) {
-        const beganAt = performance.now();
-        const ids = await Promise.all([
-          enqueue({ partition: sound, queue: 'default' }, `beside-${round}`, 20),
-          enqueue({ partition: stuck, queue: 'mail' }, `beside-${round}`, 20),
-        ]);
-        await sightings.ended(ids.flat());
-        expect(performance.now() - beganAt).toBeLessThan(SOUND_MS);
+      await queueProcess('suspend', stuck, namespace);
+      const stuckSince = performance.now();
+      const stuckJobs = enqueue({ partition: stuck, queue: 'default' }, 'stuck', 60);
+      try {
+        for (let round = 0; performance.now() - stuckSince < STUCK_MS; round++) {
+          const beganAt = performance.now();
+          const ids = await Promise.all([
+            enqueue({ partition: sound, queue: 'default' }, `beside-${round}`, 20),
+            enqueue({ partition: stuck, queue: 'mail' }, `beside-${round}`, 20),
+          ]);
+          await sightings.ended(ids.flat());
+          expect(performance.now() - beganAt).toBeLessThan(SOUND_MS);
+        }
+      } finally {
+        await queueProcess('resume', stuck, namespace);
       }
-    } finally {
-      await queueProcess('resume', stuck, namespace);
-    }
-    await sightings.ended(await within('the enqueues to the stuck queue', stuckJobs, undefined, 40_000));
-    expect(sightings.repeated('ended')).toEqual([]);
-  },
-  90_000,
-);
+      await sightings.ended(await within('the enqueues to the stuck queue', stuckJobs, undefined, 40_000));
+      expect(sightings.repeated('ended')).toEqual([]);
+    },
+    90_000,
+  );
+}

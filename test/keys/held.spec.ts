@@ -2,6 +2,7 @@
 import type { Job, RogerModuleOptions } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { ChildApp } from '../support/child-app';
 import { keyedPartition } from '../support/keyed-partition';
 import { KEYED, KeyedWork } from '../support/keyed-work';
@@ -58,13 +59,16 @@ async function enqueued(isKeyed: boolean, { jobs }: TestApp, partition: string, 
   return job;
 }
 
+// Each has two apps.
+const together = testsAtOnce(4);
+
 const KINDS = [
   ['with keys', true],
   ['without keys', false],
 ] as const;
 
 describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
-  test('that is held in its queue does not start until it is released, and then runs once', async () => {
+  together('that is held in its queue does not start until it is released, and then runs once', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const { globalState } = producer;
@@ -88,7 +92,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     expect(await globalState.heldJobs(partition)).toEqual([]);
   });
 
-  test('is held by calls that are made twice as by one, and released as by one', async () => {
+  together('is held by calls that are made twice as by one, and released as by one', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const { globalState } = producer;
@@ -108,7 +112,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     await sightings.seenOf('again', 'ended');
   });
 
-  test('that runs is not held, and goes on; what is enqueued under its id later runs too', async () => {
+  together('that runs is not held, and goes on; what is enqueued under its id later runs too', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const { globalState } = producer;
@@ -132,7 +136,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     await sightings.seenOf('runs', 'ended', 2);
   });
 
-  test('that runs and fails is tried again although somebody wanted to hold it meanwhile', async () => {
+  together('that runs and fails is tried again although somebody wanted to hold it meanwhile', async () => {
     const { producer, partition, sightings, work } = await stage();
     await work();
     const args = { isHeld: true, failures: 1 };
@@ -146,7 +150,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     expect(sightings.whatOf('runs')).toEqual(['began', 'failed', 'began', 'ended']);
   });
 
-  test('that is not due is held, and released before its time comes at its time', async () => {
+  together('that is not due is held, and released before its time comes at its time', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const { globalState } = producer;
@@ -164,7 +168,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     expect(sightings.whatOf('later')).toEqual(['began', 'ended']);
   });
 
-  test('that is held past its time does not start', async () => {
+  together('that is held past its time does not start', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const options = { partition, id: 'later', delayMs: 1_000 };
@@ -182,7 +186,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     await sightings.ended(['later']);
   });
 
-  test('that is held and cancelled never runs, its end is told, and its keys are free', async () => {
+  together('that is held and cancelled never runs, its end is told, and its keys are free', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const { globalState } = producer;
@@ -201,7 +205,7 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     expect(sightings.whatOf('held')).toEqual(['cancelled']);
   });
 
-  test('that is enqueued held runs when it is released', async () => {
+  together('that is enqueued held runs when it is released', async () => {
     const staged = await stage();
     const { producer, partition, sightings, work } = staged;
     const options = { partition, id: 'held', held: true };
@@ -218,27 +222,30 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
     expect(sightings.whatOf('held')).toEqual(['began', 'ended']);
   });
 
-  test('that is enqueued anew under the id of one that was held, released and has ended runs', async () => {
-    const staged = await stage();
-    const { producer, partition, sightings, work } = staged;
-    const { globalState } = producer;
-    const job = await enqueued(isKeyed, producer, partition, 'held');
-    await globalState.hold(job);
-    // Its copy without a token stays in the queue, unmet: nobody works.
-    await globalState.release(partition, 'held');
-    await work();
-    await sightings.seenOf('held', 'ended');
-    if (isKeyed)
-      await eventually('its key to be free', async () => {
-        return (await globalState.isQueued(partition, 'key')) === undefined;
-      });
-    await enqueued(isKeyed, producer, partition, 'held');
-    await sightings.seenOf('held', 'ended', 2);
-    await othersHadTheirTurn(staged);
-    expect(sightings.whatOf('held')).toEqual(['began', 'ended', 'began', 'ended']);
-  });
+  together(
+    'that is enqueued anew under the id of one that was held, released and has ended runs',
+    async () => {
+      const staged = await stage();
+      const { producer, partition, sightings, work } = staged;
+      const { globalState } = producer;
+      const job = await enqueued(isKeyed, producer, partition, 'held');
+      await globalState.hold(job);
+      // Its copy without a token stays in the queue, unmet: nobody works.
+      await globalState.release(partition, 'held');
+      await work();
+      await sightings.seenOf('held', 'ended');
+      if (isKeyed)
+        await eventually('its key to be free', async () => {
+          return (await globalState.isQueued(partition, 'key')) === undefined;
+        });
+      await enqueued(isKeyed, producer, partition, 'held');
+      await sightings.seenOf('held', 'ended', 2);
+      await othersHadTheirTurn(staged);
+      expect(sightings.whatOf('held')).toEqual(['began', 'ended', 'began', 'ended']);
+    },
+  );
 
-  test('that was buried after a hold and a release can be tried again', async () => {
+  together('that was buried after a hold and a release can be tried again', async () => {
     const { producer, partition, sightings, work } = await stage();
     const { globalState, jobs } = producer;
     const options = { partition, id: 'fails' };
@@ -260,43 +267,49 @@ describe.each(KINDS)('a job %s', (_kind, isKeyed) => {
   });
 });
 
-test('the next of its execution key has the turn of a job that is held, which comes after it', async () => {
-  const { producer, partition, sightings, work } = await stage();
-  const { globalState, jobs } = producer;
-  const { job } = await jobs.enqueue(KeyedWork, KEYS, { partition, id: 'first' });
-  await jobs.enqueue(KeyedWork, { ...SIBLING, isHeld: true }, { partition, id: 'second' });
-  await jobs.enqueue(KeyedWork, SIBLING, { partition, id: 'third' });
-  await globalState.hold(job);
-  await work();
-  await sightings.seenOf('second', 'began');
-  await globalState.release(partition, 'first');
-  sightings.release();
-  await sightings.ended(['first', 'second', 'third']);
-  expect(sightings.inOrder().filter(({ what }) => what === 'began')).toMatchObject([
-    { id: 'second' },
-    { id: 'third' },
-    { id: 'first' },
-  ]);
-});
+together(
+  'the next of its execution key has the turn of a job that is held, which comes after it',
+  async () => {
+    const { producer, partition, sightings, work } = await stage();
+    const { globalState, jobs } = producer;
+    const { job } = await jobs.enqueue(KeyedWork, KEYS, { partition, id: 'first' });
+    await jobs.enqueue(KeyedWork, { ...SIBLING, isHeld: true }, { partition, id: 'second' });
+    await jobs.enqueue(KeyedWork, SIBLING, { partition, id: 'third' });
+    await globalState.hold(job);
+    await work();
+    await sightings.seenOf('second', 'began');
+    await globalState.release(partition, 'first');
+    sightings.release();
+    await sightings.ended(['first', 'second', 'third']);
+    expect(sightings.inOrder().filter(({ what }) => what === 'began')).toMatchObject([
+      { id: 'second' },
+      { id: 'third' },
+      { id: 'first' },
+    ]);
+  },
+);
 
-test('a job in line is held, and one that is released to run now comes before the others of its line, beside none', async () => {
-  const { producer, partition, sightings, work } = await stage();
-  const { globalState, jobs } = producer;
-  await work();
-  await jobs.enqueue(KeyedWork, { ...SIBLING, isHeld: true }, { partition, id: 'runs' });
-  await sightings.seenOf('runs', 'began');
-  await jobs.enqueue(KeyedWork, SIBLING, { partition, id: 'second' });
-  const { job } = await jobs.enqueue(KeyedWork, SIBLING, { partition, id: 'third' });
-  expect(await globalState.hold(job)).toMatchObject({ outcome: 'held', met: 'waiting' });
-  await globalState.release(partition, 'third', { now: true });
-  sightings.release();
-  await sightings.ended(['runs', 'second', 'third']);
-  const began = sightings.inOrder().filter(({ what }) => what === 'began');
-  expect(began.map(({ id }) => id)).toEqual(['runs', 'third', 'second']);
-  expect(sightings.peakOf(() => true)).toBe(1);
-});
+together(
+  'a job in line is held, and one that is released to run now comes before the others of its line, beside none',
+  async () => {
+    const { producer, partition, sightings, work } = await stage();
+    const { globalState, jobs } = producer;
+    await work();
+    await jobs.enqueue(KeyedWork, { ...SIBLING, isHeld: true }, { partition, id: 'runs' });
+    await sightings.seenOf('runs', 'began');
+    await jobs.enqueue(KeyedWork, SIBLING, { partition, id: 'second' });
+    const { job } = await jobs.enqueue(KeyedWork, SIBLING, { partition, id: 'third' });
+    expect(await globalState.hold(job)).toMatchObject({ outcome: 'held', met: 'waiting' });
+    await globalState.release(partition, 'third', { now: true });
+    sightings.release();
+    await sightings.ended(['runs', 'second', 'third']);
+    const began = sightings.inOrder().filter(({ what }) => what === 'began');
+    expect(began.map(({ id }) => id)).toEqual(['runs', 'third', 'second']);
+    expect(sightings.peakOf(() => true)).toBe(1);
+  },
+);
 
-test('a job that is not due runs at once when it is released to run now', async () => {
+together('a job that is not due runs at once when it is released to run now', async () => {
   const { producer, partition, sightings, work } = await stage();
   await work();
   const { job } = await producer.jobs.enqueue(Work, {}, { partition, id: 'later', delayMs: 3_600_000 });
@@ -305,7 +318,7 @@ test('a job that is not due runs at once when it is released to run now', async 
   await sightings.ended(['later']);
 });
 
-test('a job without keys that runs in another process is not held', async () => {
+together('a job without keys that runs in another process is not held', async () => {
   const { producer, partition, sightings, worker } = await stage();
   const child = await ChildApp.start({ node: 'child', roger: worker, sightings });
   const { job } = await producer.jobs.enqueue(Work, { isHeld: true }, { partition, id: 'runs' });
@@ -315,41 +328,48 @@ test('a job without keys that runs in another process is not held', async () => 
   await child.kill();
 });
 
-test('jobs are released by their reason, in the order in which they came to be held, more than one step of them', async () => {
-  const { producer, partition, sightings, work } = await stage(1);
-  const { globalState, jobs } = producer;
-  const ids = Array.from({ length: 700 }, (_, n) => `job-${n}`);
-  for (const id of ids) await jobs.enqueue(KeyedWork, SIBLING, { partition, id, held: true });
-  const { job } = await jobs.enqueue(Work, {}, { partition, id: 'other' });
-  await globalState.hold(job);
-  expect(await globalState.heldJobs(partition, { count: 10_000 })).toHaveLength(701);
-  expect(await globalState.releaseAll(partition, 'producer')).toBe(700);
-  expect(await globalState.releaseAll(partition, 'producer')).toBe(0);
-  await work();
-  await sightings.ended(ids, 60_000);
-  expect(sightings.ids('began').filter((id) => id !== 'other')).toEqual(ids);
-  expect(sightings.whatOf('other')).toEqual([]);
-}, 120_000);
+together(
+  'jobs are released by their reason, in the order in which they came to be held, more than one step of them',
+  async () => {
+    const { producer, partition, sightings, work } = await stage(1);
+    const { globalState, jobs } = producer;
+    const ids = Array.from({ length: 700 }, (_, n) => `job-${n}`);
+    for (const id of ids) await jobs.enqueue(KeyedWork, SIBLING, { partition, id, held: true });
+    const { job } = await jobs.enqueue(Work, {}, { partition, id: 'other' });
+    await globalState.hold(job);
+    expect(await globalState.heldJobs(partition, { count: 10_000 })).toHaveLength(701);
+    expect(await globalState.releaseAll(partition, 'producer')).toBe(700);
+    expect(await globalState.releaseAll(partition, 'producer')).toBe(0);
+    await work();
+    await sightings.ended(ids, 60_000);
+    expect(sightings.ids('began').filter((id) => id !== 'other')).toEqual(ids);
+    expect(sightings.whatOf('other')).toEqual([]);
+  },
+  120_000,
+);
 
-test('a hold of a job without keys that is taken back is as if it had not been, whether the job is there or over', async () => {
-  const staged = await stage();
-  const { producer, partition, sightings, work } = staged;
-  const { globalState } = producer;
-  const waiting = await enqueued(false, producer, partition, 'waiting');
-  await globalState.hold(waiting);
-  await globalState.undoHold(waiting);
-  expect(await globalState.isHeld(partition, 'waiting')).toBe(false);
-  await work();
-  await sightings.ended(['waiting']);
-  await globalState.hold(waiting);
-  expect(await globalState.isHeld(partition, 'waiting')).toBe(true);
-  await globalState.undoHold(waiting);
-  expect(await globalState.release(partition, 'waiting')).toEqual({ released: false, met: 'unseen' });
-  await othersHadTheirTurn(staged);
-  expect(sightings.whatOf('waiting')).toEqual(['began', 'ended']);
-});
+together(
+  'a hold of a job without keys that is taken back is as if it had not been, whether the job is there or over',
+  async () => {
+    const staged = await stage();
+    const { producer, partition, sightings, work } = staged;
+    const { globalState } = producer;
+    const waiting = await enqueued(false, producer, partition, 'waiting');
+    await globalState.hold(waiting);
+    await globalState.undoHold(waiting);
+    expect(await globalState.isHeld(partition, 'waiting')).toBe(false);
+    await work();
+    await sightings.ended(['waiting']);
+    await globalState.hold(waiting);
+    expect(await globalState.isHeld(partition, 'waiting')).toBe(true);
+    await globalState.undoHold(waiting);
+    expect(await globalState.release(partition, 'waiting')).toEqual({ released: false, met: 'unseen' });
+    await othersHadTheirTurn(staged);
+    expect(sightings.whatOf('waiting')).toEqual(['began', 'ended']);
+  },
+);
 
-test('a hold that is not of a copy without keys is not taken back', async () => {
+together('a hold that is not of a copy without keys is not taken back', async () => {
   const { producer, partition } = await stage();
   const { globalState } = producer;
   const job = await enqueued(true, producer, partition, 'held');

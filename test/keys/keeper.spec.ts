@@ -2,6 +2,7 @@
 import type { RogerModuleOptions } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { sharedBrokerUri } from '../support/broker';
 import { ChildApp } from '../support/child-app';
 import type { KeyedPartition } from '../support/keyed-partition';
@@ -13,6 +14,10 @@ import { TcpProxy } from '../support/tcp-proxy';
 /** A take-over takes about a second; after a freeze, two heartbeats. The rest is for a busy machine. */
 const LONGEST_GAP_MS = 10_000;
 const HEARTBEAT = { heartbeatSeconds: 2 };
+/** Longer than that takes. */
+const FROZEN_MS = 12_000;
+
+const together = testsAtOnce(3);
 
 interface Stage extends Pick<KeyedPartition, 'partition'> {
   readonly sightings: Sightings;
@@ -75,7 +80,7 @@ function load({ app, partition }: Stage): Trial {
         refusals.push(error as Error);
         return;
       }
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
   const loops = Array.from({ length: LINES }, (_, line) => loop(line));
@@ -126,78 +131,100 @@ async function expectAllWell({ sightings, app, partition }: Stage, trial: Trial)
   });
 }
 
-test('a keeper that is killed is followed by another, and nothing is lost, doubled or let past a key', async () => {
-  const staged = await stage((producer) => producer);
-  const trial = load(staged);
-  await more(trial, 200, 15_000);
-  await staged.keeper.kill('SIGKILL');
-  await more(trial, 300, 30_000);
-  expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS);
-  await expectAllWell(staged, trial);
-}, 120_000);
-
-test('a keeper that is frozen for twenty seconds and comes back changes nothing', async () => {
-  const staged = await stage((producer) => producer);
-  const trial = load(staged);
-  await more(trial, 200, 15_000);
-  staged.keeper.signal('SIGSTOP');
-  const frozenAt = performance.now();
-  await more(trial, 300, 30_000);
-  await eventually('twenty seconds to be over', () => performance.now() - frozenAt > 20_000, 30_000);
-  const before = trial.confirmed.length;
-  staged.keeper.signal('SIGCONT');
-  await more(trial, 300, 30_000);
-  expectToHaveStoodDown(staged);
-  // Two heartbeats of two seconds are four to six.
-  expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS + 6_000);
-  expect(trial.confirmed.length).toBeGreaterThan(before);
-  await expectAllWell(staged, trial);
-  // The one that was frozen is of use again.
-  const [late] = await staged.keeper.enqueued(
-    { partition: staged.partition, orders: [{ id: 'late', args: { queueKey: 'late' } }] },
-    30_000,
-  );
-  expect(late).toMatchObject({ status: 'enqueued' });
-  await staged.sightings.ended(['late']);
-}, 180_000);
-
-test('a keeper whose connection is cut again and again loses, doubles and lets past nothing', async () => {
-  const proxy = await TcpProxy.before(sharedBrokerUri());
-  try {
-    const staged = await stage((producer) => ({ ...producer, connection: { uri: proxy.uri, ...HEARTBEAT } }));
+together(
+  'a keeper that is killed is followed by another, and nothing is lost, doubled or let past a key',
+  async () => {
+    const staged = await stage((producer) => producer);
     const trial = load(staged);
-    for (let cut = 0; cut < 4; cut++) {
-      await more(trial, 150, 30_000);
-      proxy.cut();
-    }
-    await more(trial, 150, 30_000);
-    expectToHaveStoodDown(staged);
+    await more(trial, 200, 15_000);
+    await staged.keeper.kill('SIGKILL');
+    await more(trial, 300, 30_000);
     expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS);
     await expectAllWell(staged, trial);
-  } finally {
-    await proxy.close();
-  }
-}, 120_000);
+  },
+  120_000,
+);
 
-test('a keeper whose connection goes silent is followed by another', async () => {
-  const proxy = await TcpProxy.before(sharedBrokerUri());
-  try {
-    const staged = await stage((producer) => ({ ...producer, connection: { uri: proxy.uri, ...HEARTBEAT } }));
+together(
+  'a keeper that is frozen until another is in its place, and then comes back, changes nothing',
+  async () => {
+    const staged = await stage((producer) => producer);
     const trial = load(staged);
-    await more(trial, 150, 30_000);
-    proxy.silence('up', 'down');
-    await more(trial, 150, 30_000);
-    proxy.heal();
-    await more(trial, 150, 30_000);
+    await more(trial, 200, 15_000);
+    staged.keeper.signal('SIGSTOP');
+    const frozenAt = performance.now();
+    await more(trial, 300, 30_000);
+    await eventually('its time to be over', () => performance.now() - frozenAt > FROZEN_MS);
+    const before = trial.confirmed.length;
+    staged.keeper.signal('SIGCONT');
+    await more(trial, 300, 30_000);
     expectToHaveStoodDown(staged);
+    // Two heartbeats of two seconds are four to six.
     expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS + 6_000);
+    expect(trial.confirmed.length).toBeGreaterThan(before);
     await expectAllWell(staged, trial);
-  } finally {
-    await proxy.close();
-  }
-}, 120_000);
+    // The one that was frozen is of use again.
+    const [late] = await staged.keeper.enqueued(
+      { partition: staged.partition, orders: [{ id: 'late', args: { queueKey: 'late' } }] },
+      30_000,
+    );
+    expect(late).toMatchObject({ status: 'enqueued' });
+    await staged.sightings.ended(['late']);
+  },
+  180_000,
+);
 
-test('what a ledger knows outlives the death of all processes', async () => {
+together(
+  'a keeper whose connection is cut again and again loses, doubles and lets past nothing',
+  async () => {
+    const proxy = await TcpProxy.before(sharedBrokerUri());
+    try {
+      const staged = await stage((producer) => ({
+        ...producer,
+        connection: { uri: proxy.uri, ...HEARTBEAT },
+      }));
+      const trial = load(staged);
+      for (let cut = 0; cut < 4; cut++) {
+        await more(trial, 150, 30_000);
+        proxy.cut();
+      }
+      await more(trial, 150, 30_000);
+      expectToHaveStoodDown(staged);
+      expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS);
+      await expectAllWell(staged, trial);
+    } finally {
+      await proxy.close();
+    }
+  },
+  120_000,
+);
+
+together(
+  'a keeper whose connection goes silent is followed by another',
+  async () => {
+    const proxy = await TcpProxy.before(sharedBrokerUri());
+    try {
+      const staged = await stage((producer) => ({
+        ...producer,
+        connection: { uri: proxy.uri, ...HEARTBEAT },
+      }));
+      const trial = load(staged);
+      await more(trial, 150, 30_000);
+      proxy.silence('up', 'down');
+      await more(trial, 150, 30_000);
+      proxy.heal();
+      await more(trial, 150, 30_000);
+      expectToHaveStoodDown(staged);
+      expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS + 6_000);
+      await expectAllWell(staged, trial);
+    } finally {
+      await proxy.close();
+    }
+  },
+  120_000,
+);
+
+together('what a ledger knows outlives the death of all processes', async () => {
   const { partition, worker, producer } = keyedPartition();
   const sightings = new Sightings();
   const start = (node: string): Promise<ChildApp> =>
@@ -222,30 +249,34 @@ test('what a ledger knows outlives the death of all processes', async () => {
   expect(sightings.ids('began').filter((id) => id !== 'other')).toEqual(ids);
 });
 
-test('a new keeper reads a long log: three thousand waiting jobs survive all processes', async () => {
-  const { partition, worker, producer } = keyedPartition({ default: 20 }, { ledgerTimeoutMs: 30_000 });
-  const sightings = new Sightings();
-  const child = await ChildApp.start({ node: 'child', roger: producer, sightings, isStartEnough: true });
-  const orders = Array.from({ length: 3_000 }, (_, n) => ({
-    id: `${n % 10}/${Math.floor(n / 10)}`,
-    args: { executionKey: `line-${n % 10}` },
-  }));
-  // One by one for each line, so that the log has many records.
-  for (let n = 0; n < orders.length; n += 10)
-    await child.enqueued({ partition, orders: orders.slice(n, n + 10) });
-  await child.kill();
+together(
+  'a new keeper reads a long log: three thousand waiting jobs survive all processes',
+  async () => {
+    const { partition, worker, producer } = keyedPartition({ default: 20 }, { ledgerTimeoutMs: 30_000 });
+    const sightings = new Sightings();
+    const child = await ChildApp.start({ node: 'child', roger: producer, sightings, isStartEnough: true });
+    const orders = Array.from({ length: 3_000 }, (_, n) => ({
+      id: `${n % 10}/${Math.floor(n / 10)}`,
+      args: { executionKey: `line-${n % 10}` },
+    }));
+    // One by one for each line, so that the log has many records.
+    for (let n = 0; n < orders.length; n += 10)
+      await child.enqueued({ partition, orders: orders.slice(n, n + 10) });
+    await child.kill();
 
-  await served(await startApp(worker, [...KEYED, sightings.of('worker')]), partition);
-  await sightings.ended(
-    orders.map(({ id }) => id),
-    30_000,
-  );
-  expect(sightings.repeated('began')).toEqual([]);
-  for (let line = 0; line < 10; line++) {
-    const numbers = sightings
-      .inOrder()
-      .filter(({ what, id }) => what === 'began' && id.startsWith(`${line}/`))
-      .map(({ id }) => Number(id.split('/')[1]));
-    expect(numbers).toEqual(numbers.map((_, n) => n));
-  }
-}, 120_000);
+    await served(await startApp(worker, [...KEYED, sightings.of('worker')]), partition);
+    await sightings.ended(
+      orders.map(({ id }) => id),
+      30_000,
+    );
+    expect(sightings.repeated('began')).toEqual([]);
+    for (let line = 0; line < 10; line++) {
+      const numbers = sightings
+        .inOrder()
+        .filter(({ what, id }) => what === 'began' && id.startsWith(`${line}/`))
+        .map(({ id }) => Number(id.split('/')[1]));
+      expect(numbers).toEqual(numbers.map((_, n) => n));
+    }
+  },
+  120_000,
+);

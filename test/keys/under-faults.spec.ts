@@ -17,7 +17,7 @@ import { readTrace, Trace } from '../support/trace';
 const IS_LONG = process.env['ROGER_FAULTS'] === 'long';
 const PLAN = IS_LONG
   ? { jobs: 27_000, least: 20_000, ms: 420_000, faultEveryMs: 2_000, maxFreezeMs: 20_000, settleMs: 120_000 }
-  : { jobs: 2_000, least: 500, ms: 32_000, faultEveryMs: 2_000, maxFreezeMs: 8_000, settleMs: 40_000 };
+  : { jobs: 1_250, least: 300, ms: 20_000, faultEveryMs: 2_000, maxFreezeMs: 8_000, settleMs: 40_000 };
 const MIN_FREEZE_MS = 3_000;
 const WORKERS = 3;
 const PRODUCERS = 2;

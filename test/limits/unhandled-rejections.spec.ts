@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { RUN_TYPESCRIPT } from '../support/run-typescript';
 import type { StrayOrder } from '../support/stray-program';
 
 interface Ending {
@@ -12,7 +13,7 @@ interface Ending {
 /** How a process ends that is told to do so. */
 async function endOf(order: StrayOrder, flags: readonly string[] = []): Promise<Ending> {
   const program = join(__dirname, '../support/stray-program.ts');
-  const args = [...flags, '-r', '@swc-node/register', program, JSON.stringify(order)];
+  const args = [...flags, ...RUN_TYPESCRIPT, program, JSON.stringify(order)];
   const child = spawn(process.execPath, args, { cwd: join(__dirname, '../..') });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {

@@ -16,6 +16,7 @@ import { KEYED, KeyedWork } from '../support/keyed-work';
 import { Sightings } from '../support/sightings';
 
 const LIMIT_MS = 120_000;
+const MANY = process.env['ROGER_FAULTS'] === 'long' ? 10_000 : 2_000;
 
 /** Buried at its first run of all. */
 const buriedOnce = new Set<string>();
@@ -190,12 +191,12 @@ test('two operators at once have each job run again once', async () => {
 });
 
 test(
-  'ten thousand are looked through: one far behind is found and removed, the rest stays',
+  `${MANY} are looked through: one far behind is found and removed, the rest stays`,
   async () => {
     const { partition } = keyed;
-    const ids = await bury(10_000, () => ({ isHopeless: true }));
+    const ids = await bury(MANY, () => ({ isHopeless: true }));
     const begin = performance.now();
-    const last = (await buried.list(partition, 'default', { limit: 10_000 })).at(-1)?.id ?? '';
+    const last = (await buried.list(partition, 'default', { limit: MANY })).at(-1)?.id ?? '';
     expect(await buried.delete(partition, 'default', last)).toBe(true);
     expect(performance.now() - begin).toBeLessThan(60_000);
     await standing(ids.length - 1);

@@ -10,6 +10,7 @@ import {
   PartitionService,
   RogerModule,
 } from 'nestjs-roger';
+import { afterTest } from './after-test';
 import { RecordedLog } from './recorded-log';
 import { within } from './within';
 
@@ -26,12 +27,10 @@ export interface TestApp {
   close(): Promise<void>;
 }
 
-const open: TestApp[] = [];
 /** One for all apps of a test: Nest has one logger per process. */
 let log = new RecordedLog();
 
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((testApp) => testApp.close()));
+afterEach(() => {
   log = new RecordedLog();
 });
 
@@ -60,7 +59,7 @@ export async function startApp(
     log,
     close: () => (closing ??= testing.close()),
   };
-  open.push(testApp);
+  afterTest('app', () => testApp.close());
   return testApp;
 }
 

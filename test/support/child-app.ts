@@ -3,7 +3,9 @@ import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import type { RogerModuleOptions } from 'nestjs-roger';
+import { afterTest } from './after-test';
 import type { KeyedArgs } from './keyed-work';
+import { RUN_TYPESCRIPT } from './run-typescript';
 import { Signals } from './signal';
 import type { Sightings } from './sightings';
 import { within } from './within';
@@ -70,11 +72,6 @@ export interface ChildAppOptions {
 }
 
 const ROOT = join(__dirname, '../..');
-const children = new Set<ChildApp>();
-
-afterEach(async () => {
-  await Promise.all([...children].map((child) => child.kill()));
-});
 
 export class ChildApp {
   /** Settles when the process has ended, however. */
@@ -91,7 +88,6 @@ export class ChildApp {
   ) {
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
-        children.delete(this);
         resolve({ code, signal });
       });
     });
@@ -102,7 +98,7 @@ export class ChildApp {
       if (report.kind === 'line') this.lines.push(`${report.level} ${report.message}`);
       this.onReport(report);
     });
-    children.add(this);
+    afterTest('process', () => this.kill());
   }
 
   /** Resolves when the child's app runs and serves its partitions. */
@@ -132,7 +128,7 @@ export class ChildApp {
     });
     const child = fork(join(__dirname, 'child-program.ts'), [settings], {
       cwd: ROOT,
-      execArgv: ['-r', '@swc-node/register'],
+      execArgv: [...RUN_TYPESCRIPT],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, ...options.env },
     });

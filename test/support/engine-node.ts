@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RogerModuleOptions } from 'nestjs-roger';
 import type { RogerEngineOptions } from 'nestjs-roger-engine';
+import { afterTest } from './after-test';
+import { RUN_TYPESCRIPT } from './run-typescript';
 import { within } from './within';
 
 export interface EngineNodeSettings {
@@ -26,25 +28,20 @@ export interface TracedStep {
 }
 
 const START_MS = 60_000;
-const nodes = new Set<EngineNode>();
-
-afterEach(async () => {
-  await Promise.all([...nodes].map((node) => node.kill()));
-});
 
 export class EngineNode {
   private readonly exited: Promise<void>;
 
   private constructor(private readonly child: ChildProcess) {
     this.exited = new Promise((resolve) => child.once('exit', () => resolve()));
-    nodes.add(this);
+    afterTest('process', () => this.kill());
   }
 
   /** Resolves when it serves its partitions. */
   static async start(settings: EngineNodeSettings): Promise<EngineNode> {
     const child = fork(join(__dirname, 'engine-program.ts'), [JSON.stringify(settings)], {
       cwd: join(__dirname, '../..'),
-      execArgv: ['-r', '@swc-node/register'],
+      execArgv: [...RUN_TYPESCRIPT],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     const node = new EngineNode(child);
@@ -64,14 +61,12 @@ export class EngineNode {
 
   /** As a crash would. */
   async kill(): Promise<void> {
-    nodes.delete(this);
     this.child.kill('SIGKILL');
     await this.exited;
   }
 
   /** In good order. */
   async stop(): Promise<void> {
-    nodes.delete(this);
     this.child.kill('SIGTERM');
     await within('a node with an engine to stop', this.exited, undefined, START_MS);
   }

@@ -5,6 +5,7 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import type { Guard } from './keyed-mutants';
 import type { KeyedOrder, KeyedProgramSettings, KeyedReport } from './keyed-program';
+import { RUN_TYPESCRIPT } from './run-typescript';
 import { TcpProxy } from './tcp-proxy';
 import type { Trace } from './trace';
 import { within } from './within';
@@ -62,7 +63,7 @@ export class KeyedNode {
     };
     const child = fork(join(__dirname, 'keyed-program.ts'), [JSON.stringify(settings)], {
       cwd: ROOT,
-      execArgv: ['-r', '@swc-node/register'],
+      execArgv: [...RUN_TYPESCRIPT],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, ...(without === undefined ? {} : { ROGER_MUTANT: without }) },
     });

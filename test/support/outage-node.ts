@@ -4,6 +4,7 @@ import { fork } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import type { OutageOrder, OutageProgramSettings, OutageReport, Question, Standing } from './outage-program';
+import { RUN_TYPESCRIPT } from './run-typescript';
 import { within } from './within';
 
 const ROOT = join(__dirname, '../..');
@@ -50,7 +51,7 @@ export class OutageNode {
     };
     const child = fork(join(__dirname, 'outage-program.ts'), [JSON.stringify(settings)], {
       cwd: ROOT,
-      execArgv: ['-r', '@swc-node/register'],
+      execArgv: [...RUN_TYPESCRIPT],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     child.stderr?.pipe(createWriteStream(`${trace}.${node}.log`));

@@ -4,15 +4,11 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { afterTest } from './after-test';
 import { within } from './within';
 
 const ROOT = join(__dirname, '../..');
 const RUN_LIMIT_MS = 40_000;
-const running = new Set<Program>();
-
-afterEach(async () => {
-  await Promise.all([...running].map((program) => program.end('SIGKILL')));
-});
 
 /** Compiles the app, against the library's dist. */
 export async function buildQuickstart(): Promise<void> {
@@ -27,12 +23,11 @@ export class Program {
   private readonly ended: Promise<number | null>;
 
   private constructor(private readonly child: ChildProcess) {
-    running.add(this);
+    afterTest('process', () => this.end('SIGKILL'));
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
     }
     this.ended = once(child, 'close').then(() => {
-      running.delete(this);
       return child.exitCode;
     });
   }

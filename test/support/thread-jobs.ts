@@ -5,6 +5,7 @@ import type { JobContext, JobHandler } from 'nestjs-roger';
 import { JobQueue, RogerJob, RogerModule } from 'nestjs-roger';
 import { IsOptional, IsString } from 'class-validator';
 import { sharedBrokerUri } from './broker';
+import { RUN_TYPESCRIPT } from './run-typescript';
 
 export class ThreadArgs {
   @IsString() does!: string;
@@ -116,7 +117,7 @@ export const THREADS = {
   module: __filename,
   exportName: 'ThreadAppModule',
   maxThreads: 2,
-  execArgv: ['-r', '@swc-node/register'],
+  execArgv: RUN_TYPESCRIPT,
 };
 
 function sleep(ms: number): Promise<void> {

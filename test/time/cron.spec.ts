@@ -10,6 +10,7 @@ import {
 } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { ChildApp } from '../support/child-app';
 import { keyedPartition } from '../support/keyed-partition';
 import { KEYED, KeyedWork } from '../support/keyed-work';
@@ -66,36 +67,6 @@ function expectEachOnce(ticks: readonly number[]): void {
 const nextSecond = (seconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, seconds * 1_000 - (Date.now() % 1_000) + 50));
 
-test('of three nodes one enqueues each tick', async () => {
-  const { partition, worker } = keyedPartition();
-  const sightings = new Sightings();
-  const apps = await Promise.all(
-    ['a', 'b', 'c'].map((node) => startApp(worker, [Ticking, sightings.of(node)])),
-  );
-  await Promise.all(apps.map((app) => served(app, partition)));
-  await ticked(sightings, 8);
-  await Promise.all(apps.map((app) => app.close()));
-  expectEachOnce(ticksOf(sightings));
-});
-
-test('clocks that differ by seconds double no tick, and make none come before its time', async () => {
-  const { partition, worker } = keyedPartition();
-  const sightings = new Sightings();
-  const keeper = await startApp(worker, [...KEYED, sightings.of('keeper')]);
-  await served(keeper, partition);
-  await cronsOf(keeper).schedule(partition, 'skewed', Work, EVERY_SECOND);
-  await Promise.all(
-    [3_000, -3_000].map((clockAheadMs) =>
-      ChildApp.start({ node: String(clockAheadMs), roger: worker, sightings, clockAheadMs }),
-    ),
-  );
-  const before = ticksOf(sightings, 'skewed').length;
-  await ticked(sightings, before + 6, 'skewed');
-  expectEachOnce(ticksOf(sightings, 'skewed'));
-  // A second's difference is let pass.
-  expect(Math.min(...latenessOf(sightings, 'skewed'))).toBeGreaterThan(-1_100);
-});
-
 test('the death of the keeper costs no tick, doubles none, and makes none later than the next', async () => {
   const { partition, worker, producer } = keyedPartition();
   const sightings = new Sightings();
@@ -113,7 +84,39 @@ test('the death of the keeper costs no tick, doubles none, and makes none later 
   expect(Math.max(...latenessOf(sightings))).toBeLessThan(2_000);
 });
 
-test('any node makes, holds, runs and removes it, for all', async () => {
+const together = testsAtOnce(4);
+
+together('of three nodes one enqueues each tick', async () => {
+  const { partition, worker } = keyedPartition();
+  const sightings = new Sightings();
+  const apps = await Promise.all(
+    ['a', 'b', 'c'].map((node) => startApp(worker, [Ticking, sightings.of(node)])),
+  );
+  await Promise.all(apps.map((app) => served(app, partition)));
+  await ticked(sightings, 8);
+  await Promise.all(apps.map((app) => app.close()));
+  expectEachOnce(ticksOf(sightings));
+});
+
+together('clocks that differ by seconds double no tick, and make none come before its time', async () => {
+  const { partition, worker } = keyedPartition();
+  const sightings = new Sightings();
+  const keeper = await startApp(worker, [...KEYED, sightings.of('keeper')]);
+  await served(keeper, partition);
+  await cronsOf(keeper).schedule(partition, 'skewed', Work, EVERY_SECOND);
+  await Promise.all(
+    [3_000, -3_000].map((clockAheadMs) =>
+      ChildApp.start({ node: String(clockAheadMs), roger: worker, sightings, clockAheadMs }),
+    ),
+  );
+  const before = ticksOf(sightings, 'skewed').length;
+  await ticked(sightings, before + 6, 'skewed');
+  expectEachOnce(ticksOf(sightings, 'skewed'));
+  // A second's difference is let pass.
+  expect(Math.min(...latenessOf(sightings, 'skewed'))).toBeGreaterThan(-1_100);
+});
+
+together('any node makes, holds, runs and removes it, for all', async () => {
   const { partition, worker, producer } = keyedPartition({ default: 5, mail: 5 });
   const sightings = new Sightings();
   const node = await startApp(worker, [...KEYED, sightings.of('worker')]);
@@ -151,7 +154,7 @@ test('any node makes, holds, runs and removes it, for all', async () => {
   expect(ticksOf(sightings, 'often').length - left.length).toBeLessThanOrEqual(1);
 });
 
-test('a job that goes without keys otherwise is retried and cancelled as any', async () => {
+together('a job that goes without keys otherwise is retried and cancelled as any', async () => {
   const { partition, worker } = keyedPartition();
   const sightings = new Sightings();
   const app = await startApp(worker, [...KEYED, sightings.of('app')]);
@@ -167,7 +170,7 @@ test('a job that goes without keys otherwise is retried and cancelled as any', a
   await sightings.seenOf(id, 'cancelled');
 });
 
-test('it outlives a restart of everything, and a pause does, too', async () => {
+together('it outlives a restart of everything, and a pause does, too', async () => {
   const { partition, worker } = keyedPartition();
   const sightings = new Sightings();
   const before = await startApp(worker, [...KEYED, sightings.of('before')]);
@@ -187,23 +190,25 @@ test('it outlives a restart of everything, and a pause does, too', async () => {
   expect(sightings.repeated('began')).toEqual([]);
 });
 
-test.each([
+for (const [does, job, madeUp] of [
   ['skips', Sparse, 0],
   ['makes up for', SparseCatchingUp, 1],
-] as const)('it %s the tick that nobody was there for', async (_what, job, madeUp) => {
-  const { partition, worker } = keyedPartition();
-  const sightings = new Sightings();
-  const before = await startApp(worker, [job, sightings.of('before')]);
-  await ticked(sightings, 1);
-  await before.close();
-  const [first = 0] = ticksOf(sightings);
-  await eventually('a tick that is missed', () => Date.now() > (first + SPARSE_SECONDS) * 1_000, 20_000);
-  const app = await startApp(worker, [job, sightings.of('after')]);
-  await served(app, partition);
-  await ticked(sightings, 2 + madeUp);
-  const missed = first + SPARSE_SECONDS;
-  expect(ticksOf(sightings)).toEqual([first, ...(madeUp === 1 ? [missed] : []), missed + SPARSE_SECONDS]);
-});
+] as const) {
+  together(`it ${does} the tick that nobody was there for`, async () => {
+    const { partition, worker } = keyedPartition();
+    const sightings = new Sightings();
+    const before = await startApp(worker, [job, sightings.of('before')]);
+    await ticked(sightings, 1);
+    await before.close();
+    const [first = 0] = ticksOf(sightings);
+    await eventually('a tick that is missed', () => Date.now() > (first + SPARSE_SECONDS) * 1_000, 20_000);
+    const app = await startApp(worker, [job, sightings.of('after')]);
+    await served(app, partition);
+    await ticked(sightings, 2 + madeUp);
+    const missed = first + SPARSE_SECONDS;
+    expect(ticksOf(sightings)).toEqual([first, ...(madeUp === 1 ? [missed] : []), missed + SPARSE_SECONDS]);
+  });
+}
 
 test('what is under @RogerCron alone refuses the start', async () => {
   @RogerCron('@hourly')
@@ -217,7 +222,7 @@ test('what is under @RogerCron alone refuses the start', async () => {
   );
 });
 
-test('one whose code is gone stays in the list, and ticks no more', async () => {
+together('one whose code is gone stays in the list, and ticks no more', async () => {
   const { partition, worker } = keyedPartition();
   const sightings = new Sightings();
   const before = await startApp(worker, [Ticking, sightings.of('before')]);
@@ -232,7 +237,7 @@ test('one whose code is gone stays in the list, and ticks no more', async () => 
   expect(await cronsOf(after).list(partition)).toEqual([]);
 });
 
-test('in one process without a broker it is the same', async () => {
+together('in one process without a broker it is the same', async () => {
   const partition = 'acme';
   const options = { partitions: { [partition]: { default: 5 } }, memory: new MemoryBroker() };
   const sightings = new Sightings();

@@ -7,12 +7,14 @@ import { startPrivateRabbitmq } from 'private-rabbitmq';
 import { InvalidEnqueueOptionsError, QueueNotFoundError } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { KeyedWork } from '../support/keyed-work';
 import { keyedPartition } from '../support/keyed-partition';
 import { Sightings } from '../support/sightings';
 import { sharedClock, Work } from '../support/work';
 
+const IS_LONG = process.env['ROGER_FAULTS'] === 'long';
 const HOUR = 60 * 60 * 1_000;
 
 async function startWorker(
@@ -29,17 +31,15 @@ async function startWorker(
 }
 
 describe('on the broker', () => {
+  const together = testsAtOnce(4);
   let connection: ChannelModel;
   let channel: Channel;
 
   beforeAll(async () => {
     connection = await connect(sharedBrokerUri());
+    channel = await connection.createChannel();
   });
   afterAll(() => connection.close());
-  beforeEach(async () => {
-    channel = await connection.createChannel();
-    channel.on('error', () => undefined);
-  });
 
   async function isThere(queue: string): Promise<boolean> {
     const asking = await connection.createChannel();
@@ -53,7 +53,7 @@ describe('on the broker', () => {
     }
   }
 
-  test('a job begins within a second of its time, by delayMs and by runAt', async () => {
+  together('a job begins within a second of its time, by delayMs and by runAt', async () => {
     const partition = uniquePartition();
     const { jobs, sightings } = await startWorker(partition);
     // The levels are made meanwhile.
@@ -77,27 +77,30 @@ describe('on the broker', () => {
     expect(sightings.repeated('began')).toEqual([]);
   });
 
-  test('what is due sooner runs first, though enqueued later, and what is not delayed or due in the past at once', async () => {
-    const partition = uniquePartition();
-    const { jobs, sightings } = await startWorker(partition);
-    await jobs.enqueueMany(
-      Work,
-      Array.from({ length: 2_000 }, () => ({})),
-      { partition, delayMs: 6 * HOUR },
-    );
-    await jobs.enqueue(Work, {}, { partition, delayMs: 4_000, id: 'four' });
-    await jobs.enqueue(Work, {}, { partition, delayMs: 1_000, id: 'one' });
-    const begun = sharedClock();
-    await jobs.enqueue(Work, {}, { partition, id: 'none' });
-    await jobs.enqueue(Work, {}, { partition, delayMs: 200, id: 'short' });
-    await jobs.enqueue(Work, {}, { partition, runAt: 0, id: 'past' });
-    await sightings.ended(['none', 'short', 'past']);
-    expect(sharedClock() - begun).toBeLessThan(900);
-    await sightings.ended(['one', 'four']);
-    expect(sightings.ids('ended').slice(3)).toEqual(['one', 'four']);
-  });
+  together(
+    'what is due sooner runs first, though enqueued later, and what is not delayed or due in the past at once',
+    async () => {
+      const partition = uniquePartition();
+      const { jobs, sightings } = await startWorker(partition);
+      await jobs.enqueueMany(
+        Work,
+        Array.from({ length: 2_000 }, () => ({})),
+        { partition, delayMs: 6 * HOUR },
+      );
+      await jobs.enqueue(Work, {}, { partition, delayMs: 4_000, id: 'four' });
+      await jobs.enqueue(Work, {}, { partition, delayMs: 1_000, id: 'one' });
+      const begun = sharedClock();
+      await jobs.enqueue(Work, {}, { partition, id: 'none' });
+      await jobs.enqueue(Work, {}, { partition, delayMs: 200, id: 'short' });
+      await jobs.enqueue(Work, {}, { partition, runAt: 0, id: 'past' });
+      await sightings.ended(['none', 'short', 'past']);
+      expect(sharedClock() - begun).toBeLessThan(900);
+      await sightings.ended(['one', 'four']);
+      expect(sightings.ids('ended').slice(3)).toEqual(['one', 'four']);
+    },
+  );
 
-  test('a delayed job keeps its time through create, and is tried again like any other', async () => {
+  together('a delayed job keeps its time through create, and is tried again like any other', async () => {
     const partition = uniquePartition();
     const { jobs, sightings } = await startWorker(partition);
     const job = jobs.create(Work, { failures: 1 }, { partition, delayMs: 2_000, id: 'a' });
@@ -113,13 +116,13 @@ describe('on the broker', () => {
     expect([first?.attempt, second?.attempt]).toEqual([1, 2]);
   });
 
-  test('a delayed job for a queue that nobody has is refused', async () => {
+  together('a delayed job for a queue that nobody has is refused', async () => {
     const { jobs } = await startWorker(uniquePartition());
     const nowhere = { partition: uniquePartition('nobody'), delayMs: 1_000 };
     await expect(jobs.enqueue(Work, {}, nowhere)).rejects.toThrow(QueueNotFoundError);
   });
 
-  test('jobs whose queue is missing when they are due wait for it, and hold up nobody', async () => {
+  together('jobs whose queue is missing when they are due wait for it, and hold up nobody', async () => {
     const [gone, other] = [uniquePartition('gone'), uniquePartition('other')];
     const namespace = gone;
     const first = await startWorker(gone, { namespace });
@@ -142,7 +145,7 @@ describe('on the broker', () => {
     expect(back.sightings.repeated('ended')).toEqual([]);
   });
 
-  test('levels that were deleted are made anew', async () => {
+  together('levels that were deleted are made anew', async () => {
     const partition = uniquePartition();
     const { jobs, sightings } = await startWorker(partition, { namespace: partition });
     await jobs.enqueue(Work, {}, { partition, delayMs: 1_000, id: 'before' });
@@ -154,7 +157,7 @@ describe('on the broker', () => {
     await sightings.ended(['queue', 'exchange']);
   });
 
-  test('a cancelled delayed job without keys never runs', async () => {
+  together('a cancelled delayed job without keys never runs', async () => {
     const { partition, worker } = keyedPartition();
     const { jobs, globalState, sightings } = await startWorker(partition, worker);
     await jobs.enqueue(Work, {}, { partition, delayMs: 2_000, id: 'a' });
@@ -169,7 +172,7 @@ describe('on the broker', () => {
     );
   });
 
-  test('the first long delay tells the ledger to keep cancels, and later ones need not', async () => {
+  together('the first long delay tells the ledger to keep cancels, and later ones need not', async () => {
     const { partition, worker } = keyedPartition();
     const { jobs, globalState } = await startWorker(partition, worker);
     await jobs.enqueue(Work, {}, { partition, delayMs: 19 * HOUR, id: 'short' });
@@ -179,35 +182,38 @@ describe('on the broker', () => {
     expect(await globalState.cancelJob(partition, 'short')).toMatchObject({ met: 'unseen', missing: [] });
   });
 
-  test('a delayed job with keys holds its queue key, leaves the turn to others, and comes when it is due', async () => {
-    const { partition, worker } = keyedPartition();
-    const { jobs, sightings, globalState } = await startWorker(partition, worker);
-    const keys = { queueKey: 'u', executionKey: 'k' };
-    const dueAt = sharedClock() + 3_000;
-    await jobs.enqueue(KeyedWork, keys, { partition, delayMs: 3_000, id: 'a' });
-    expect(await jobs.enqueue(KeyedWork, keys, { partition, delayMs: 1_000, id: 'b' })).toMatchObject({
-      status: 'duplicate',
-      existingJobId: 'a',
-    });
-    await jobs.enqueue(KeyedWork, { executionKey: 'k' }, { partition, id: 'c' });
-    await sightings.ended(['c']);
-    expect(sharedClock()).toBeLessThan(dueAt - 500);
-    expect(await globalState.isQueued(partition, 'u')).toBe('a');
-    await sightings.ended(['a']);
-    const { at } = await sightings.seenOf('a', 'began');
-    expect(Math.abs(at - dueAt)).toBeLessThan(1_000);
-    await eventually(
-      'the key to be free',
-      async () => (await globalState.isQueued(partition, 'u')) === undefined,
-    );
-    expect(sightings.ids('began')).toEqual(['c', 'a']);
-  });
+  together(
+    'a delayed job with keys holds its queue key, leaves the turn to others, and comes when it is due',
+    async () => {
+      const { partition, worker } = keyedPartition();
+      const { jobs, sightings, globalState } = await startWorker(partition, worker);
+      const keys = { queueKey: 'u', executionKey: 'k' };
+      const dueAt = sharedClock() + 3_000;
+      await jobs.enqueue(KeyedWork, keys, { partition, delayMs: 3_000, id: 'a' });
+      expect(await jobs.enqueue(KeyedWork, keys, { partition, delayMs: 1_000, id: 'b' })).toMatchObject({
+        status: 'duplicate',
+        existingJobId: 'a',
+      });
+      await jobs.enqueue(KeyedWork, { executionKey: 'k' }, { partition, id: 'c' });
+      await sightings.ended(['c']);
+      expect(sharedClock()).toBeLessThan(dueAt - 500);
+      expect(await globalState.isQueued(partition, 'u')).toBe('a');
+      await sightings.ended(['a']);
+      const { at } = await sightings.seenOf('a', 'began');
+      expect(Math.abs(at - dueAt)).toBeLessThan(1_000);
+      await eventually(
+        'the key to be free',
+        async () => (await globalState.isQueued(partition, 'u')) === undefined,
+      );
+      expect(sightings.ids('began')).toEqual(['c', 'a']);
+    },
+  );
 
-  test('a delayed job with keys that comes while its execution key is taken waits in line', async () => {
+  together('a delayed job with keys that comes while its execution key is taken waits in line', async () => {
     const { partition, worker } = keyedPartition();
     const { jobs, sightings } = await startWorker(partition, worker);
-    await jobs.enqueue(KeyedWork, { executionKey: 'k' }, { partition, delayMs: 1_000, id: 'later' });
-    await jobs.enqueue(KeyedWork, { executionKey: 'k', ms: 2_000 }, { partition, id: 'long' });
+    await jobs.enqueue(KeyedWork, { executionKey: 'k' }, { partition, delayMs: 3_000, id: 'later' });
+    await jobs.enqueue(KeyedWork, { executionKey: 'k', ms: 4_000 }, { partition, id: 'long' });
     await sightings.ended(['long', 'later']);
     expect(sightings.inOrder().map(({ what, id }) => `${what} ${id}`)).toEqual([
       'began long',
@@ -217,7 +223,7 @@ describe('on the broker', () => {
     ]);
   });
 
-  test('a cancelled delayed job with keys frees its key at once and never runs', async () => {
+  together('a cancelled delayed job with keys frees its key at once and never runs', async () => {
     const { partition, worker } = keyedPartition();
     const { jobs, sightings, globalState } = await startWorker(partition, worker);
     await jobs.enqueue(KeyedWork, { queueKey: 'u' }, { partition, delayMs: 2_000, id: 'a' });
@@ -236,6 +242,10 @@ describe('on the broker', () => {
 describe('when the broker goes away', () => {
   /** A quorum queue younger than that may not outlive a kill -9: RabbitMQ 3.10 registers new ones on disk twice a second. */
   const QUEUE_REGISTERED_MS = 1_500;
+  /** A restart takes less, unless the machine is busy. */
+  const LONG_MS = 15_000;
+  const JOBS = IS_LONG ? 10_000 : 3_000;
+  const LONGEST_MS = IS_LONG ? 20_000 : 11_000;
   let broker: PrivateRabbitmq;
 
   beforeAll(async () => {
@@ -246,15 +256,15 @@ describe('when the broker goes away', () => {
   test('delayed jobs outlive its restart in good order, and those due meanwhile run after it', async () => {
     const partition = uniquePartition();
     const { jobs, sightings, nodeInfo } = await startWorker(partition, { connection: { uri: broker.uri } });
-    const dueAt = sharedClock() + 30_000;
+    const dueAt = sharedClock() + LONG_MS;
     await jobs.enqueue(Work, {}, { partition, delayMs: 1_000, id: 'one' });
-    await jobs.enqueue(Work, {}, { partition, delayMs: 30_000, id: 'thirty' });
+    await jobs.enqueue(Work, {}, { partition, delayMs: LONG_MS, id: 'long' });
     await sleep(QUEUE_REGISTERED_MS);
     await broker.stopGracefully();
     await eventually('the loss to be noticed', () => nodeInfo.waitingPartitions().length === 1);
     await broker.start();
-    await sightings.ended(['one', 'thirty'], 60_000);
-    const { at } = await sightings.seenOf('thirty', 'began');
+    await sightings.ended(['one', 'long'], 60_000);
+    const { at } = await sightings.seenOf('long', 'began');
     expect(at).toBeGreaterThan(dueAt - 300);
   }, 120_000);
 
@@ -277,16 +287,16 @@ describe('when the broker goes away', () => {
     await sightings.ended(['a', 'b']);
   }, 60_000);
 
-  test('none of 10000 delayed jobs is lost or early when it is killed', async () => {
+  test(`none of ${JOBS} delayed jobs is lost or early when it is killed`, async () => {
     const partition = uniquePartition();
     const { jobs, sightings, nodeInfo } = await startWorker(partition, { connection: { uri: broker.uri } });
     await jobs.enqueue(Work, {}, { partition, delayMs: 31_000, id: 'warm' });
     await sleep(QUEUE_REGISTERED_MS);
     const dueAt = new Map<string, number>();
     await Promise.all(
-      Array.from({ length: 10_000 }, async (_, index) => {
+      Array.from({ length: JOBS }, async (_, index) => {
         const id = `job-${index}`;
-        const delayMs = 1_000 + ((index * 7_919) % 20_000);
+        const delayMs = 1_000 + ((index * 7_919) % LONGEST_MS);
         dueAt.set(id, sharedClock() + delayMs);
         await jobs.enqueue(Work, {}, { partition, delayMs, id });
       }),

@@ -12,6 +12,7 @@ import type { PrivateRabbitmq } from './private-rabbitmq';
 import { startPrivateRabbitmq } from './private-rabbitmq';
 import { servesAmqp } from './readiness';
 
+const RUN_TYPESCRIPT = join(__dirname, '../../../tools/run-typescript.cjs');
 const A_FEW_STARTS_MS = 120_000;
 /** RabbitMQ writes down within half a second which quorum queues there are; killed before, it loses a young one. */
 const REGISTER_OF_QUORUM_QUEUES_WRITTEN_MS = 1_000;
@@ -276,7 +277,7 @@ function startOwner(then: string): Promise<Owner> {
     console.log(port);
   })()`;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['-r', '@swc-node/register', '-e', program], {
+    const child = spawn(process.execPath, ['-r', RUN_TYPESCRIPT, '-e', program], {
       cwd: __dirname,
       env: { ...process.env, TMPDIR: scratch },
       stdio: ['ignore', 'pipe', 'inherit'],

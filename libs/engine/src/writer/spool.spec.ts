@@ -19,6 +19,8 @@ import type { RogerLog } from 'nestjs-roger';
 import { thisProcess } from './process-identity';
 import { Spool } from './spool';
 
+const RUN_TYPESCRIPT = join(__dirname, '../../../../tools/run-typescript.cjs');
+
 let folder: string;
 let lines: string[];
 let log: RogerLog;
@@ -109,7 +111,7 @@ const CLAIMS = `
 `;
 
 async function startClaimant(): Promise<ChildProcess> {
-  const args = ['-r', '@swc-node/register', '-e', CLAIMS, join(__dirname, 'spool.ts'), folder];
+  const args = ['-r', RUN_TYPESCRIPT, '-e', CLAIMS, join(__dirname, 'spool.ts'), folder];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   await once(child, 'message');
   return child;
