@@ -175,9 +175,9 @@ describe('a client of a ledger', () => {
 
   it('names the time that the question was given, not the usual one', async () => {
     const asked = client.ask('p', () => met('a'), 0, 500);
-    const outcome = expect(asked).rejects.toThrow('500 ms');
+    const told = asked.catch((error: unknown) => String(error));
     await pass(1_000);
-    await outcome;
+    expect(await told).toContain('500 ms');
   });
 
   it('counts how often it has met with silence since the last answer, over all its questions', async () => {
