@@ -130,9 +130,9 @@ export class ConsumingChannel {
 
   /** Resolves when the broker has read all that was sent to it: changes of consumers, acks, what is given back. Never rejects. */
   async settled(): Promise<void> {
-    await this.changeConsumers(() => {
+    await this.changeConsumers(async () => {
       this.acks.flush();
-      return Promise.resolve();
+      await this.channel.prefetch(1);
     }).catch(() => undefined);
     await this.retiring;
   }
@@ -337,8 +337,9 @@ export class ConsumingChannel {
       this.isOwedAnswer = true;
       await change();
       // The broker says that it has done as told, and asks the queue only then: this waits for that. It changes nothing, for
-      // each consumer is preceded by a prefetch of its own.
-      await this.channel.prefetch(1);
+      // each consumer is preceded by a prefetch of its own. What was delivered is an answer, too, and acks must not overtake
+      // the next change.
+      if (this.currentUnsettled === 0) await this.channel.prefetch(1);
       this.isOwedAnswer = false;
     });
     this.consumerChange = changed.catch(() => undefined);
