@@ -14,7 +14,6 @@ import { keyedPartition } from '../support/keyed-partition';
 import { Sightings } from '../support/sightings';
 import { sharedClock, Work } from '../support/work';
 
-const IS_LONG = process.env['ROGER_FAULTS'] === 'long';
 const HOUR = 60 * 60 * 1_000;
 
 async function startWorker(
@@ -244,8 +243,8 @@ describe('when the broker goes away', () => {
   const QUEUE_REGISTERED_MS = 1_500;
   /** A restart takes less, unless the machine is busy. */
   const LONG_MS = 15_000;
-  const JOBS = IS_LONG ? 10_000 : 3_000;
-  const LONGEST_MS = IS_LONG ? 20_000 : 11_000;
+  const JOBS = 10_000;
+  const LONGEST_MS = 20_000;
   let broker: PrivateRabbitmq;
 
   beforeAll(async () => {
