@@ -16,7 +16,7 @@ const SEVERAL_WAITS_MS = 4 * BROKER_WAITS_MS;
 /** Idle queues are looked after every 10 s. */
 const FOUND_STUCK_MS = 10_000 + 3 * BROKER_WAITS_MS;
 /** A reconnect, on a machine with other work. */
-const SOUND_MS = 6_000;
+const SOUND_MS = 15_000;
 
 let broker: PrivateRabbitmq;
 let sightings: Sightings;
