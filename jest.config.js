@@ -1,16 +1,15 @@
 // Unit tests (beside the code, no broker) and broker tests (test/, one private RabbitMQ for the run).
 const swc = ['@swc/jest', require('./tools/swc-options.cjs')];
 
+const { paths } = require('./tsconfig.json').compilerOptions;
+
 const shared = {
   rootDir: __dirname,
   testEnvironment: 'node',
   transform: { '^.+\\.ts$': swc },
-  moduleNameMapper: {
-    '^nestjs-roger$': '<rootDir>/libs/roger/src/index.ts',
-    '^nestjs-roger-engine$': '<rootDir>/libs/engine/src/index.ts',
-    '^private-postgres$': '<rootDir>/libs/private-postgres/src/index.ts',
-    '^private-rabbitmq$': '<rootDir>/libs/private-rabbitmq/src/index.ts',
-  },
+  moduleNameMapper: Object.fromEntries(
+    Object.entries(paths).map(([name, [source]]) => [`^${name}$`, `<rootDir>/${source}`]),
+  ),
   modulePathIgnorePatterns: ['/dist/', '<rootDir>/compat/'],
   setupFiles: ['reflect-metadata'],
 };

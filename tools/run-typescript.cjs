@@ -11,19 +11,12 @@ const CACHE = join(ROOT, 'node_modules/.cache/roger/run-typescript');
 const { version } = require('@swc/core/package.json');
 
 /** As in Jest, the sources of the libraries and not what is built of them: a test may reach into these. */
-const sources = {
-  'nestjs-roger': 'roger',
-  'nestjs-roger-engine': 'engine',
-  'private-postgres': 'private-postgres',
-  'private-rabbitmq': 'private-rabbitmq',
-};
+const sources = require('../tsconfig.json').compilerOptions.paths;
 
 const resolve = Module._resolveFilename;
 Module._resolveFilename = function (request, ...more) {
-  const lib = Object.hasOwn(sources, request)
-    ? join(ROOT, 'libs', sources[request], 'src/index.ts')
-    : request;
-  return resolve.call(this, lib, ...more);
+  const file = Object.hasOwn(sources, request) ? join(ROOT, ...sources[request]) : request;
+  return resolve.call(this, file, ...more);
 };
 
 Module._extensions['.ts'] = (module, file) => {

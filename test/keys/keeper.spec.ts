@@ -95,6 +95,17 @@ function load({ app, partition }: Stage): Trial {
   };
 }
 
+/** With a keeper whose connection to the broker can be tampered with. */
+async function behindProxy(run: (proxy: TcpProxy, staged: Stage) => Promise<void>): Promise<void> {
+  const proxy = await TcpProxy.before(sharedBrokerUri());
+  try {
+    const connection = { uri: proxy.uri, ...HEARTBEAT };
+    await run(proxy, await stage((producer) => ({ ...producer, connection })));
+  } finally {
+    await proxy.close();
+  }
+}
+
 async function more({ confirmed }: Trial, count: number, limitMs: number): Promise<void> {
   const goal = confirmed.length + count;
   await eventually(`${count} more jobs to be confirmed`, () => confirmed.length >= goal, limitMs);
@@ -176,13 +187,8 @@ together(
 
 together(
   'a keeper whose connection is cut again and again loses, doubles and lets past nothing',
-  async () => {
-    const proxy = await TcpProxy.before(sharedBrokerUri());
-    try {
-      const staged = await stage((producer) => ({
-        ...producer,
-        connection: { uri: proxy.uri, ...HEARTBEAT },
-      }));
+  () =>
+    behindProxy(async (proxy, staged) => {
       const trial = load(staged);
       for (let cut = 0; cut < 4; cut++) {
         await more(trial, 150, 30_000);
@@ -192,22 +198,14 @@ together(
       expectToHaveStoodDown(staged);
       expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS);
       await expectAllWell(staged, trial);
-    } finally {
-      await proxy.close();
-    }
-  },
+    }),
   120_000,
 );
 
 together(
   'a keeper whose connection goes silent is followed by another',
-  async () => {
-    const proxy = await TcpProxy.before(sharedBrokerUri());
-    try {
-      const staged = await stage((producer) => ({
-        ...producer,
-        connection: { uri: proxy.uri, ...HEARTBEAT },
-      }));
+  () =>
+    behindProxy(async (proxy, staged) => {
       const trial = load(staged);
       await more(trial, 150, 30_000);
       proxy.silence('up', 'down');
@@ -217,10 +215,7 @@ together(
       expectToHaveStoodDown(staged);
       expect(await trial.stop()).toBeLessThan(LONGEST_GAP_MS + 6_000);
       await expectAllWell(staged, trial);
-    } finally {
-      await proxy.close();
-    }
-  },
+    }),
   120_000,
 );
 

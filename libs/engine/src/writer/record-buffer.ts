@@ -80,7 +80,7 @@ interface Held {
 }
 
 export class RecordBuffer {
-  /** Their next event may make this row needless. */
+  /** Their next event may make their rows needless. */
   private readonly enqueued = new Map<string, WaitingJob>();
   private readonly jobs = new Map<string, Held>();
   private readonly runs = new Map<string, Held>();

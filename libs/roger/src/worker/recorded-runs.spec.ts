@@ -30,11 +30,6 @@ class Handler {
   }
 }
 
-class Gate {
-  open: () => void = () => undefined;
-  readonly opened = new Promise<void>((resolve) => (this.open = resolve));
-}
-
 class Bench implements JobRecorder {
   readonly told: string[] = [];
   readonly begun: RunRecord[] = [];
@@ -68,6 +63,16 @@ class Bench implements JobRecorder {
   ended(end: JobEnd): void {
     this.told.push(`ended ${end.run?.id ?? 'none'} ${end.outcome}`);
     this.ends.push(end);
+  }
+
+  /** Runs a job whose begin is being recorded until `letGo` is called. */
+  async runHeldUp(): Promise<{ readonly ran: Promise<Run>; readonly letGo: () => void }> {
+    let letGo: () => void = () => undefined;
+    this.recorded = new Promise((resolve) => (letGo = resolve));
+    this.perform = () => void this.told.push('performs');
+    const ran = this.run(JOB);
+    await new Promise((resolve) => setImmediate(resolve));
+    return { ran, letGo };
   }
 
   async run(job: Job | string, abortReason?: Error): Promise<Run> {
@@ -245,26 +250,18 @@ test('how a job with a key ended is told before its ledger is asked, and without
 
 test('a handler is not called before its begin is recorded', async () => {
   const bench = new Bench();
-  const gate = new Gate();
-  bench.recorded = gate.opened;
-  bench.perform = () => void bench.told.push('performs');
-  const ran = bench.run(JOB);
-  await new Promise((resolve) => setImmediate(resolve));
+  const { ran, letGo } = await bench.runHeldUp();
   expect(bench.told).toEqual(['began node-1/1']);
-  gate.open();
+  letGo();
   await ran;
   expect(bench.told).toEqual(['began node-1/1', 'performs', 'ended node-1/1 done']);
 });
 
 test('a delivery that is lost while its begin is being recorded never performs', async () => {
   const bench = new Bench();
-  const gate = new Gate();
-  bench.recorded = gate.opened;
-  bench.perform = () => void bench.told.push('performs');
-  const ran = bench.run(JOB);
-  await new Promise((resolve) => setImmediate(resolve));
+  const { ran, letGo } = await bench.runHeldUp();
   bench.current?.abort(new DeliveryLostError('gone'));
-  gate.open();
+  letGo();
   await ran;
   expect(bench.told).toEqual(['began node-1/1', 'ended node-1/1 lost']);
 });
