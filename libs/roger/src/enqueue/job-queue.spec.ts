@@ -57,13 +57,19 @@ class HeldTransport {
 
   async confirm(count: number): Promise<void> {
     for (const confirm of this.confirms.splice(0, count)) confirm();
-    await turns();
+    await this.quiet();
+  }
+
+  /** Resolves when the enqueueing waits: three turns of the event loop went by and nothing was published. */
+  async quiet(): Promise<void> {
+    for (let still = 0, tries = this.tries; still < 3; still++, tries = this.tries) {
+      await turn();
+      if (this.tries !== tries) still = -1;
+    }
   }
 }
 
-async function turns(): Promise<void> {
-  for (let n = 0; n < 3; n++) await new Promise((resolve) => setImmediate(resolve));
-}
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function queueOn(transport: HeldTransport): JobQueue {
   return new JobQueue({
@@ -94,8 +100,12 @@ beforeEach(() => {
   jobs = queueOn(transport);
 });
 
-async function confirmAll(): Promise<void> {
-  while (transport.underWay > 0) await transport.confirm(transport.underWay);
+/** Confirms until the batch is over. */
+async function confirmAll<T>(result: Promise<T>): Promise<T> {
+  let isOver = false;
+  const over = result.finally(() => (isOver = true));
+  while (!isOver) await transport.confirm(transport.underWay);
+  return over;
 }
 
 test.each([
@@ -103,12 +113,11 @@ test.each([
   ['with a DTO', CheckedNote],
 ])('no more than 1000 are on their way at a time: %s', async (_how, jobClass) => {
   const result = jobs.enqueueMany(jobClass, notes(2_500));
-  await turns();
+  await transport.quiet();
   expect(transport.underWay).toBe(1_000);
   await transport.confirm(1);
   expect(transport.underWay).toBe(1_000);
-  await confirmAll();
-  expect(await result).toEqual({ enqueued: 2_500, duplicates: [], failures: [] });
+  expect(await confirmAll(result)).toEqual({ enqueued: 2_500, duplicates: [], failures: [] });
 });
 
 test.each([
@@ -116,10 +125,9 @@ test.each([
   ['with a DTO', CheckedNote],
 ])('no more than 16 MiB are on their way at a time, and one job: %s', async (_how, jobClass) => {
   const result = jobs.enqueueMany(jobClass, notes(100, MIB));
-  await turns();
+  await transport.quiet();
   expect(transport.underWay).toBe(16);
-  await confirmAll();
-  expect(await result).toEqual({ enqueued: 100, duplicates: [], failures: [] });
+  expect(await confirmAll(result)).toEqual({ enqueued: 100, duplicates: [], failures: [] });
   expect(transport.most).toBeLessThan(17 * MIB);
 });
 
@@ -132,24 +140,22 @@ test('while the buffer is full, no further jobs are taken; one of ours that ends
     }
   }
   const result = jobs.enqueueMany(Note, counted());
-  await turns();
+  await transport.quiet();
   expect(taken).toBe(3);
   await transport.confirm(1);
   expect(taken).toBe(3);
   transport.isFull = false;
   await transport.confirm(1);
   expect(taken).toBe(10);
-  await confirmAll();
-  expect(await result).toEqual({ enqueued: 10, duplicates: [], failures: [] });
+  expect(await confirmAll(result)).toEqual({ enqueued: 10, duplicates: [], failures: [] });
 });
 
 test('a buffer that others have filled does not keep the first job from waiting its turn there', async () => {
   transport.isFull = true;
   const result = jobs.enqueueMany(Note, notes(3));
-  await turns();
+  await transport.quiet();
   expect(transport.underWay).toBe(1);
-  await confirmAll();
-  expect(await result).toEqual({ enqueued: 3, duplicates: [], failures: [] });
+  expect(await confirmAll(result)).toEqual({ enqueued: 3, duplicates: [], failures: [] });
 });
 
 test('a job without room is tried again when others of the batch have ended', async () => {
@@ -159,14 +165,13 @@ test('a job without room is tried again when others of the batch have ended', as
     yield* notes(3);
   }
   const result = jobs.enqueueMany(Note, shutting());
-  await turns();
+  await transport.quiet();
   await transport.confirm(1);
   expect(transport.underWay).toBe(2);
   transport.isShut = false;
   await transport.confirm(1);
   expect(transport.underWay).toBeGreaterThan(1);
-  await confirmAll();
-  expect(await result).toEqual({ enqueued: 6, duplicates: [], failures: [] });
+  expect(await confirmAll(result)).toEqual({ enqueued: 6, duplicates: [], failures: [] });
 });
 
 test('while a job waits for others to end, no further ones are taken: it would not get its turn', async () => {
@@ -178,8 +183,8 @@ test('while a job waits for others to end, no further ones are taken: it would n
     }
   }
   const result = jobs.enqueueMany(Note, counted());
-  while (taken < 3) await turns();
-  for (let n = 0; n < 5; n++) await turns();
+  while (taken < 3) await turn();
+  await transport.quiet();
   // The next was asked for before the refusal was known.
   expect(taken).toBeLessThanOrEqual(4);
   await transport.confirm(2);
@@ -194,7 +199,7 @@ test('is reported when nothing of the batch is under way any more and there is s
   }
   let isOver = false;
   const result = jobs.enqueueMany(Note, shutting()).finally(() => (isOver = true));
-  await turns();
+  await transport.quiet();
   await transport.confirm(2);
   expect(isOver).toBe(false);
   await transport.confirm(1);
@@ -214,7 +219,7 @@ test('once the buffer had no room for a time limit and the broker is away, the r
 
 async function* laterNotes(count: number): AsyncGenerator<{ text: string }> {
   for (const note of notes(count)) {
-    await turns();
+    await turn();
     yield note;
   }
 }
