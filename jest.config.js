@@ -18,7 +18,7 @@ module.exports = {
   coverageProvider: 'v8',
   maxWorkers: 2,
   // For a test that hangs, not for a slow machine: Jest's own five seconds fail sound tests where cores are shared.
-  testTimeout: 120_000,
+  testTimeout: 300_000,
   reporters: ['default', '<rootDir>/tools/count-reporter.cjs'],
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/libs/{roger,engine}/src/**/*.spec.ts'] },

@@ -111,7 +111,7 @@ describe('on a line that is cut', () => {
     expect(missing).toEqual([]);
     // Some of the doubtful ones have arrived: to send them again would have made two of each.
     expect(ids.some((id, n) => known[n] === 'doubtful' && arrived.has(id))).toBe(true);
-  }, 60_000);
+  });
 
   test('a dispatch before there is a connection waits for it', async () => {
     const { ledgers, proxy, transport } = await open();
@@ -155,5 +155,5 @@ describe('on a line that is cut', () => {
     a.proxy.cut();
     a.proxy.heal();
     await eventually('a to receive again', () => a.ledgers.isReceiving);
-  }, 60_000);
+  });
 });

@@ -50,7 +50,7 @@ test('twenty shutdowns in mid-load, two apps taking turns, lose nothing and repe
   expect(sightings.repeated('began')).toEqual([]);
   expect(sightings.ids('aborted')).toEqual([]);
   expect(new Set(sightings.ids('ended'))).toEqual(new Set(ids));
-}, 180_000);
+});
 
 together('SIGTERM lets running jobs end and enqueue, and then the process ends by itself', async () => {
   const partition = uniquePartition();

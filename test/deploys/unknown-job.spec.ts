@@ -84,7 +84,7 @@ test('what only the new nodes know is offered to the old ones now and then, is r
   expect(runs).toHaveLength(NOVEL_JOBS);
   expect(runs.filter(({ node, attempt }) => !node.endsWith('.new') || attempt > 1)).toEqual([]);
   expect(gaps.filter((ms) => ms > MAX_GAP_MS)).toEqual([]);
-}, 180_000);
+});
 
 const novelRuns = new Signals<number>();
 

@@ -104,7 +104,7 @@ test('a connection that is cut again and again under load loses no confirmed job
     'Connected, consuming': cuts + 1,
     'Lost the connection, consuming': cuts,
   });
-}, 120_000);
+});
 
 test('a connection that is cut while a queue is being declared is healed like any other', async () => {
   const partition = uniquePartition();

@@ -85,7 +85,7 @@ test('a queue that is stuck when a node starts costs the others one reconnect at
   expect(await lossesWhileSound(app, SEVERAL_WAITS_MS)).toBeLessThanOrEqual(1);
   expect(reasonOfStuck(app)).toBeInstanceOf(QueueNotAnsweringError);
   await recovers(app);
-}, 90_000);
+});
 
 test('a queue that gets stuck while it is idle costs the others nothing', async () => {
   const app = await startNode();
@@ -96,7 +96,7 @@ test('a queue that gets stuck while it is idle costs the others nothing', async 
   expect(await lossesWhileSound(app, FOUND_STUCK_MS)).toBe(0);
   expect(reasonOfStuck(app)).toBeInstanceOf(QueueNotAnsweringError);
   await recovers(app);
-}, 90_000);
+});
 
 test('a partition that is stopped and started while its queue is stuck costs the others one reconnect at most', async () => {
   const app = await startNode();
@@ -106,4 +106,4 @@ test('a partition that is stopped and started while its queue is stuck costs the
   expect((await app.partitions.start(stuck, QUEUES)).state).toBe('waiting');
   expect(await lossesWhileSound(app, SEVERAL_WAITS_MS)).toBeLessThanOrEqual(1);
   await recovers(app);
-}, 90_000);
+});

@@ -61,7 +61,7 @@ test('a queue that is deleted under load is served again, and what is enqueued a
     `Queue ${queue} is served again`,
   ]);
   expect(app.log.messages('error')).toEqual([]);
-}, 90_000);
+});
 
 test('jobs that run while their queue is deleted end, once, and free their workers', async () => {
   const partition = uniquePartition();

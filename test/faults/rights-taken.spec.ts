@@ -87,7 +87,7 @@ test('a producer that may no longer write is told so within its time limit, and 
     30_000,
   );
   expect(app.log.messages('warn', 'error').filter((line) => line.includes('ACCESS_REFUSED'))).toHaveLength(1);
-}, 120_000);
+});
 
 for (const [what, readable] of [
   ['the jobs exchange', '(-default|-default.buried|roger.buried|roger.buried.notices)$'],

@@ -34,4 +34,4 @@ test('a worker without shutdown hooks is warned once, ten seconds after its star
   // The others began at the same time, give or take their start.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   expect([careless, careful, producer].map(warned)).toEqual([1, 0, 0]);
-}, 60_000);
+});

@@ -150,7 +150,7 @@ test('a ledger whose keeper does not answer makes a node unready within the time
   });
   await model.close();
   await untilReady(health);
-}, 60_000);
+});
 
 test('a held-up event loop is noticed, and forgotten', async () => {
   const { app } = await startApp({ partitions: { acme: { default: 1 } } });

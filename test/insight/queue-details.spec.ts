@@ -19,7 +19,7 @@ let broker: PrivateRabbitmq | undefined;
 
 beforeAll(async () => {
   broker = await startPrivateRabbitmq({ management: true });
-}, 60_000);
+});
 
 afterAll(() => broker?.stop(), 60_000);
 

@@ -38,4 +38,4 @@ test('jobs whose process is killed while they run in threads run again in the th
   await eventually('all to end', () => done().length >= ids.length, 60_000);
   expect(done().sort()).toEqual([...ids].sort());
   expect(told.errors).toEqual([]);
-}, 120_000);
+});

@@ -92,7 +92,7 @@ describe('without rights', () => {
     expect(app.log.messages('warn').filter((line) => line.includes('closed'))).toHaveLength(1);
     await app.close();
     // An operator's command takes seconds on a busy machine.
-  }, 120_000);
+  });
 });
 
 test('many partitions that can not start hold up none that can', async () => {

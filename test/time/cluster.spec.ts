@@ -21,7 +21,7 @@ beforeAll(async () => {
   cluster = await startPrivateCluster({ partitionHandling: 'pause_minority' });
   // The long form shows that by default, too, none is lost; 32 of a level may be as late as that.
   if (!IS_LONG) await Promise.all(cluster.nodes.map(shortenConfirmTimeout));
-}, 120_000);
+});
 afterAll(() => cluster.stop());
 
 /** To be done anew after each start. */

@@ -128,7 +128,7 @@ test('of two processes that claim at once each legacy goes to one', async () => 
   for (const child of claimants) child.disconnect();
   await Promise.all(ended);
   expect(texts.flat().sort()).toEqual(legacies);
-}, 60_000);
+});
 
 test('who dies with what it took over leaves both', () => {
   leave('roger-0123456789abcdef', 'first\n');
