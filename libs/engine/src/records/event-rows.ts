@@ -23,8 +23,8 @@ export class EventClock {
 // Written out, not spread: these are made several times for each job.
 
 /** Whatever else is told of the attempt comes after its enqueueing, however late the confirm is. */
-export const ENQUEUED_AT = 0;
-export const ENQUEUED_BY = '';
+const ENQUEUED_AT = 0;
+const ENQUEUED_BY = '';
 
 /** @param heldWhy why its ledger holds it; undefined: it doesn't */
 export function enqueuedJob(
@@ -48,6 +48,11 @@ export function enqueuedJob(
     seq_at: ENQUEUED_AT,
     seq_run: ENQUEUED_BY,
   };
+}
+
+/** Whether the row says that the job was enqueued, and nothing else. */
+export function isOfEnqueueing({ state, seq_run }: JobRow): boolean {
+  return state === 'queued' && seq_run === ENQUEUED_BY;
 }
 
 /** As it stands in the row of a job that is held for this reason. */

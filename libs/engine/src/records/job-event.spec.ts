@@ -1,6 +1,7 @@
 // An event is read as it was written, be it by an older version; what no event has made is none.
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunRun, endedJob, endedRun, enqueuedJob } from './event-rows';
+import type { EventRows } from './job-event';
 import { JobEvent, readJobEvent } from './job-event';
 import { FactsReader } from './job-facts';
 
@@ -26,55 +27,46 @@ const END: JobEnd = {
 
 const facts = new FactsReader('full', 1_000);
 
-function readAgain(event: JobEvent): JobEvent | undefined {
-  return readJobEvent(event.text);
+function enqueued(job: Job): EventRows {
+  return { job: enqueuedJob(facts.read(job), job), run: undefined };
 }
 
-test.each([
-  ['an enqueueing', new JobEvent(enqueuedJob(facts.read(JOB), JOB), undefined)],
-  ['an enqueueing with all that can be set', new JobEvent(enqueuedJob(facts.read(FULL), FULL), undefined)],
-  ['a begin of a run', new JobEvent(undefined, begunRun(facts.read(FULL), RUN, true))],
-  [
-    'an end',
-    new JobEvent(
-      endedJob(facts.read(FULL), FULL, END, 'n', 2_005_001),
-      endedRun(facts.read(FULL), RUN, END, '{"by":"x"}'),
-      7,
-    ),
-  ],
-])('%s is read as it was written', (_what, event) => {
-  const read = readAgain(event);
-  expect(read?.job).toEqual(event.job);
-  expect(read?.run).toEqual(event.run);
-  expect([read?.waitMs, read?.text]).toEqual([event.waitMs, event.text]);
+const ENDED: EventRows = {
+  job: endedJob(facts.read(FULL), FULL, END, 'n', 2_005_001),
+  run: endedRun(facts.read(FULL), RUN, END, '{"by":"x"}'),
+  waitMs: 7,
+};
+
+test.each<[string, EventRows]>([
+  ['an enqueueing', enqueued(JOB)],
+  ['an enqueueing with all that can be set', enqueued(FULL)],
+  ['a begin of a run', { job: undefined, run: begunRun(facts.read(FULL), RUN, true) }],
+  ['an end', ENDED],
+])('%s is read as it was written', (_what, rows) => {
+  const event = JobEvent.of(rows);
+  expect(event.rows).toEqual(rows);
+  expect(readJobEvent(event.text)).toEqual(event);
 });
 
 test('the parts of an event have what concerns them, and its facts', () => {
-  const event = new JobEvent(
-    endedJob(facts.read(FULL), FULL, END, 'n', 2_005_001),
-    endedRun(facts.read(FULL), RUN, END, null),
-    7,
-  );
-  expect(readAgain(event.ofJob())).toMatchObject({ job: event.job, run: undefined });
-  expect(readAgain(event.ofRun())).toMatchObject({ job: undefined, run: event.run, waitMs: 7 });
+  const event = JobEvent.of(ENDED);
+  expect(event.ofJob().rows).toEqual({ job: ENDED.job, run: undefined });
+  expect(event.ofRun().rows).toEqual({ ...ENDED, job: undefined });
 });
 
 test('a text of a version that did not record what an enqueueing has set is read as one of a job that has nothing of it', () => {
-  const plain = new JobEvent(enqueuedJob(facts.read(JOB), JOB), undefined);
   const limited: Job = {
     ...JOB,
     maxRetries: 3,
     maxExecutionTimeSeconds: 0.5,
     replyTo: { node: 'a', token: 'b' },
   };
-  const record = JSON.parse(
-    new JobEvent(enqueuedJob(facts.read(limited), limited), undefined).text,
-  ) as object;
+  const record = JSON.parse(JobEvent.of(enqueued(limited)).text) as object;
   const older = Object.fromEntries(
     Object.entries(record).filter(([short]) => !['k', 'l', 'm'].includes(short)),
   );
   expect(Object.keys(older)).toHaveLength(Object.keys(record).length - 3);
-  expect(readJobEvent(JSON.stringify(older))?.job).toEqual(plain.job);
+  expect(readJobEvent(JSON.stringify(older))?.rows).toEqual(enqueued(JOB));
 });
 
 test.each([

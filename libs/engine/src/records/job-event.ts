@@ -1,39 +1,78 @@
-// What an event makes of a job and of a run, and its text: one record of JSON by short names, without what is null.
-import { RecordedFacts } from './job-facts';
+// What an event makes of a job and of a run. Once it has its text (one record of JSON by short names, without what is null),
+// no more of it is kept than tells it from others: very many wait to be written, and each object that does is garbage later.
+import { isOfEnqueueing } from './event-rows';
+import { jobKey, RecordedFacts } from './job-facts';
 import { FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
 import { textOfFacts, textOfJob, textOfRun } from './record-text';
-import type { JobFacts, JobRow, RunRow } from './rows';
+import type { JobFacts, JobPlace, JobRow, RunResult, RunRow } from './rows';
+
+/** The rows that an event makes. */
+export interface EventRows {
+  readonly job: JobRow | undefined;
+  readonly run: RunRow | undefined;
+  /** Of a run that has ended: how long its job had waited, in ms, where that is known. */
+  readonly waitMs?: number | undefined;
+}
+
+/** Which job's row it makes, and where that stands among others of the job. */
+export interface JobMark extends JobPlace {
+  readonly key: string;
+  /** Whether the row says that the job was enqueued, and nothing else. */
+  readonly isOfEnqueueing: boolean;
+}
+
+/** Which run's row it makes, where that stands among others of the run, and what is to be counted of it. */
+export interface RunMark {
+  readonly id: string;
+  readonly seq: number;
+  readonly name: string;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly result: RunResult | null;
+  readonly waitMs: number | undefined;
+}
 
 export class JobEvent {
-  private cached: string | undefined;
+  private constructor(
+    readonly text: string,
+    readonly job: JobMark | undefined,
+    readonly run: RunMark | undefined,
+  ) {}
 
-  constructor(
-    readonly job: JobRow | undefined,
-    readonly run: RunRow | undefined,
-    /** Of a run that has ended: how long its job had waited, in ms, where that is known. */
-    readonly waitMs?: number,
-    text?: string,
-  ) {
-    this.cached = text;
+  static of(rows: EventRows, text = textOf(rows)): JobEvent {
+    const { job, run, waitMs } = rows;
+    return new JobEvent(
+      text,
+      job === undefined ? undefined : markOfJob(job),
+      run === undefined ? undefined : markOfRun(run, waitMs),
+    );
   }
 
-  get text(): string {
-    return (this.cached ??= textOf(this));
+  /** The rows, read from the text. */
+  get rows(): EventRows {
+    const rows = readRows(this.text);
+    if (rows === undefined) throw new Error(`the text of an event is none: ${this.text}`);
+    return rows;
   }
 
   /** The event without what it makes of the run. */
   ofJob(): JobEvent {
-    return this.run === undefined ? this : new JobEvent(this.job, undefined);
+    return this.run === undefined ? this : JobEvent.of({ job: this.rows.job, run: undefined });
   }
 
   /** The event without what it makes of the job. */
   ofRun(): JobEvent {
-    return this.job === undefined ? this : new JobEvent(undefined, this.run, this.waitMs);
+    return this.job === undefined ? this : JobEvent.of({ ...this.rows, job: undefined });
   }
 }
 
 /** @returns undefined for what no event has made: a line that a kill has torn, or another's. */
 export function readJobEvent(text: string): JobEvent | undefined {
+  const rows = readRows(text);
+  return rows === undefined ? undefined : JobEvent.of(rows, text);
+}
+
+function readRows(text: string): EventRows | undefined {
   let record: unknown;
   try {
     record = JSON.parse(text);
@@ -50,12 +89,11 @@ export function readJobEvent(text: string): JobEvent | undefined {
   const hasJob = typeof job.state === 'string' && Number.isFinite(job.seq_phase);
   const hasRun = typeof run.id === 'string' && Number.isFinite(run.seq);
   if (!hasJob && !hasRun) return undefined;
-  return new JobEvent(
-    hasJob ? { ...job, facts } : undefined,
-    hasRun ? { ...run, facts } : undefined,
-    typeof w === 'number' ? w : undefined,
-    text,
-  );
+  return {
+    job: hasJob ? { ...job, facts } : undefined,
+    run: hasRun ? { ...run, facts } : undefined,
+    waitMs: typeof w === 'number' ? w : undefined,
+  };
 }
 
 type Layout = Readonly<Record<string, readonly [short: string, type: string]>>;
@@ -70,9 +108,30 @@ function isFacts(facts: JobFacts): boolean {
   return texts.every((text) => typeof text === 'string') && Number.isFinite(facts.queued_at);
 }
 
-function textOf({ job, run, waitMs }: JobEvent): string {
+function textOf({ job, run, waitMs }: EventRows): string {
   const facts = (job ?? run)?.facts;
   if (facts === undefined) return '{}';
-  const wait = waitMs === undefined ? '' : `,"w":${waitMs}`;
-  return `{${facts instanceof RecordedFacts ? facts.text : textOfFacts(facts)}${job === undefined ? '' : textOfJob(job)}${run === undefined ? '' : textOfRun(run)}${wait}}`;
+  const ofFacts = facts instanceof RecordedFacts ? facts.text : textOfFacts(facts);
+  const ofJob = job === undefined ? '' : `,${textOfJob(job)}`;
+  const ofRun = run === undefined ? '' : `,${textOfRun(run)}`;
+  return `{${ofFacts}${ofJob}${ofRun}${waitMs === undefined ? '' : `,"w":${waitMs}`}}`;
+}
+
+function markOfJob(row: JobRow): JobMark {
+  const { facts, seq_phase, seq_at, seq_run } = row;
+  return {
+    key: facts instanceof RecordedFacts ? facts.key : jobKey(facts.partition, facts.job_id),
+    isOfEnqueueing: isOfEnqueueing(row),
+    life: facts.queued_at,
+    phase: seq_phase,
+    at: seq_at,
+    run: seq_run,
+  };
+}
+
+function markOfRun(
+  { id, seq, facts: { name }, started_at, ended_at, result }: RunRow,
+  waitMs: number | undefined,
+): RunMark {
+  return { id, seq, name, startedAt: started_at, endedAt: ended_at, result, waitMs };
 }

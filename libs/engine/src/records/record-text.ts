@@ -1,42 +1,66 @@
-// The text of a record's parts: JSON by short names, without what is null. Written out, not by a loop over the layout: it is
-// done several times for each job.
+// The text of a record's parts: JSON by short names, without what is null. Written out, not by a loop over the layout, and
+// each part by one call of JSON.stringify: it is done several times for each job.
 import type { JobFacts, JobRow, RunRow } from './rows';
 
+/** All but the braces. */
 export function textOfFacts(facts: JobFacts): string {
-  return (
-    `"a":${quoted(facts.partition)},"b":${quoted(facts.job_id)},"c":${facts.queued_at},"d":${quoted(facts.name)},` +
-    `"e":${quoted(facts.queue)},"f":${facts.priority}${field('g', facts.queue_key)}` +
-    `${field('h', facts.execution_key)}${field('i', facts.args)}${field('j', facts.args_hash)}` +
-    `${count('k', facts.max_retries)}${count('l', facts.max_execution_time_seconds)}${field('m', facts.reply_to)}`
-  );
+  return inner({
+    a: facts.partition,
+    b: facts.job_id,
+    c: facts.queued_at,
+    d: facts.name,
+    e: facts.queue,
+    f: facts.priority,
+    g: facts.queue_key ?? undefined,
+    h: facts.execution_key ?? undefined,
+    i: facts.args ?? undefined,
+    j: facts.args_hash ?? undefined,
+    k: facts.max_retries ?? undefined,
+    l: facts.max_execution_time_seconds ?? undefined,
+    m: facts.reply_to ?? undefined,
+  });
 }
 
+/** All but the braces, without the facts. */
 export function textOfJob(row: JobRow): string {
-  return (
-    `,"ja":"${row.state}","jb":${row.attempt}${count('jc', row.due_at)}${field('jd', row.run_id)}` +
-    `${field('je', row.node)}${count('jf', row.started_at)}${count('jg', row.ended_at)}` +
-    `${field('jh', row.reason_type)}${field('ji', row.reason_message)},"jj":${row.seq_phase},"jk":${row.seq_at},` +
-    `"jl":${quoted(row.seq_run)}`
-  );
+  return inner({
+    ja: row.state,
+    jb: row.attempt,
+    jc: row.due_at ?? undefined,
+    jd: row.run_id ?? undefined,
+    je: row.node ?? undefined,
+    jf: row.started_at ?? undefined,
+    jg: row.ended_at ?? undefined,
+    jh: row.reason_type ?? undefined,
+    ji: row.reason_message ?? undefined,
+    jj: row.seq_phase,
+    jk: row.seq_at,
+    jl: row.seq_run,
+  });
 }
 
+/** All but the braces, without the facts. */
 export function textOfRun(row: RunRow): string {
-  return (
-    `,"ra":${quoted(row.id)},"rb":${row.attempt},"rc":${quoted(row.node)},"rd":${row.pid},"re":"${row.isolation}"` +
-    `${count('rf', row.fence)},"rg":${row.started_at}${count('rh', row.time_limit_at)}${count('ri', row.ended_at)}` +
-    `${field('rj', row.result)}${field('rk', row.after)}${field('rl', row.reason_type)}` +
-    `${field('rm', row.reason_message)}${field('rn', row.reason_stack)}${field('ro', row.value)},"rp":${row.seq}`
-  );
+  return inner({
+    ra: row.id,
+    rb: row.attempt,
+    rc: row.node,
+    rd: row.pid,
+    re: row.isolation,
+    rf: row.fence ?? undefined,
+    rg: row.started_at,
+    rh: row.time_limit_at ?? undefined,
+    ri: row.ended_at ?? undefined,
+    rj: row.result ?? undefined,
+    rk: row.after ?? undefined,
+    rl: row.reason_type ?? undefined,
+    rm: row.reason_message ?? undefined,
+    rn: row.reason_stack ?? undefined,
+    ro: row.value ?? undefined,
+    rp: row.seq,
+  });
 }
 
-function field(short: string, value: string | null): string {
-  return value === null ? '' : `,"${short}":${quoted(value)}`;
-}
-
-function count(short: string, value: number | null): string {
-  return value === null ? '' : `,"${short}":${value}`;
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text);
+function inner(part: object): string {
+  return JSON.stringify(part).slice(1, -1);
 }

@@ -164,18 +164,27 @@ export function decreePhaseOf(attempt: number): number {
   return storedAttempt(attempt) + DECREE_PHASE;
 }
 
-type Order = Pick<JobRow, 'facts' | 'seq_phase' | 'seq_at' | 'seq_run'>;
+/** Where a row stands among others of its job. */
+export interface JobPlace {
+  /** When the life that it tells of began. */
+  readonly life: number;
+  readonly phase: number;
+  readonly at: number;
+  readonly run: string;
+}
+
+export function placeOf({ facts, seq_phase, seq_at, seq_run }: JobRow): JobPlace {
+  return { life: facts.queued_at, phase: seq_phase, at: seq_at, run: seq_run };
+}
 
 /**
- * Whether the row holds over another of the same job. A total order, so that events may come in any order, from any
- * node: the last life counts, in it an end before all else, then the highest attempt, and within one attempt the time
- * (by the clocks of nodes; an enqueueing, which has no time of its own there, comes first).
+ * Whether the row at this place holds over another of the same job. A total order, so that events may come in any order,
+ * from any node: the last life counts, in it an end before all else, then the highest attempt, and within one attempt the
+ * time (by the clocks of nodes; an enqueueing, which has no time of its own there, comes first).
  */
-export function holdsOver(row: Order, other: Order): boolean {
-  const life = row.facts.queued_at;
-  const otherLife = other.facts.queued_at;
-  if (life !== otherLife) return life > otherLife;
-  if (row.seq_phase !== other.seq_phase) return row.seq_phase > other.seq_phase;
-  if (row.seq_at !== other.seq_at) return row.seq_at > other.seq_at;
-  return row.seq_run > other.seq_run;
+export function holdsOver(place: JobPlace, other: JobPlace): boolean {
+  if (place.life !== other.life) return place.life > other.life;
+  if (place.phase !== other.phase) return place.phase > other.phase;
+  if (place.at !== other.at) return place.at > other.at;
+  return place.run > other.run;
 }

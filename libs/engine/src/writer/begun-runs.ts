@@ -26,10 +26,10 @@ export class BegunRun {
 
   get event(): JobEvent {
     const { facts, run, seqAt, isLimited } = this;
-    return (this.made ??= new JobEvent(
-      seqAt === undefined ? undefined : begunJob(facts, run, seqAt),
-      begunRun(facts, run, isLimited),
-    ));
+    return (this.made ??= JobEvent.of({
+      job: seqAt === undefined ? undefined : begunJob(facts, run, seqAt),
+      run: begunRun(facts, run, isLimited),
+    }));
   }
 }
 

@@ -139,12 +139,13 @@ export class HistoryWriter implements JobRecorder {
   // --- what Roger tells
 
   enqueued(job: Job, heldWhy?: string): void {
-    this.record(new JobEvent(enqueuedJob(this.parts.facts.read(job), job, heldWhy), undefined));
+    const row = enqueuedJob(this.parts.facts.read(job), job, heldWhy);
+    this.record(JobEvent.of({ job: row, run: undefined }));
   }
 
   began(run: RunRecord): Promise<void> | undefined {
     const known = this.running.get(run.id);
-    const facts = known ?? this.factsOf(run.job);
+    const facts = known ?? this.parts.facts.read(run.job);
     this.running.set(run.id, facts);
     const isFirst = known === undefined;
     const seqAt = isFirst ? this.clock.next(run.startedAt) : this.begun.get(run.id)?.seqAt;
@@ -179,7 +180,8 @@ export class HistoryWriter implements JobRecorder {
   }
 
   held(job: Job, why: string, at: number): void {
-    this.record(new JobEvent(heldJob(this.factsOf(job), job, why, at), undefined));
+    const row = heldJob(this.parts.facts.read(job), job, why, at);
+    this.record(JobEvent.of({ job: row, run: undefined }));
   }
 
   released(release: HeldRelease, at: number): void {
@@ -189,10 +191,15 @@ export class HistoryWriter implements JobRecorder {
   /** @param toJob and `toRun` make the rows of the end */
   private eventOf(end: JobEnd, job: Job, toJob: typeof endedJob, toRun: typeof endedRun): JobEvent {
     const { run, at } = end;
-    const facts = this.factsOfRun(run) ?? this.factsOf(job);
+    const known = run === undefined ? undefined : this.running.get(run.id);
+    const facts = known ?? this.parts.facts.read(job);
     const row = toJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
-    if (run === undefined) return new JobEvent(row, undefined);
-    return new JobEvent(row, toRun(facts, run, end, this.valueOf(end.result)), waitOf(run));
+    if (run === undefined) return JobEvent.of({ job: row, run: undefined });
+    return JobEvent.of({
+      job: row,
+      run: toRun(facts, run, end, this.valueOf(end.result)),
+      waitMs: waitOf(run),
+    });
   }
 
   private record(event: JobEvent): void {
@@ -206,17 +213,6 @@ export class HistoryWriter implements JobRecorder {
     segment.hold();
     this.dropped(this.buffer.add(event, isCounted, segment));
     segment.release();
-  }
-
-  private factsOfRun(run: RunRecord | undefined): JobFacts | undefined {
-    return run === undefined ? undefined : this.running.get(run.id);
-  }
-
-  /** Those that the buffer has, or read anew. */
-  private factsOf(job: Job): JobFacts {
-    const facts = this.buffer.factsOf(job.partition, job.id);
-    const isSame = facts?.queued_at === job.queuedAt && facts.name === job.name && facts.queue === job.queue;
-    return isSame ? facts : this.parts.facts.read(job);
   }
 
   private valueOf(result: unknown): string | null {

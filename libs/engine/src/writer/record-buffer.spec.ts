@@ -22,14 +22,14 @@ function jobOf(index: number): Job {
 function enqueue(buffer: RecordBuffer, count: number): void {
   for (let index = 0; index < count; index++) {
     const job = jobOf(index);
-    buffer.add(new JobEvent(enqueuedJob(facts.read(job), job), undefined), true);
+    buffer.add(JobEvent.of({ job: enqueuedJob(facts.read(job), job), run: undefined }), true);
   }
 }
 
 function taken(buffer: RecordBuffer, isAll = false): string[] {
   return buffer
     .take(10_000, 100_000_000, isAll)
-    .events.map(({ job }) => `${job?.facts.job_id} ${job?.state}`);
+    .events.map(({ rows: { job } }) => `${job?.facts.job_id} ${job?.state}`);
 }
 
 test('of few jobs that wait all rows are written at once', () => {
@@ -45,7 +45,7 @@ test('of many jobs that wait rows are written after five seconds, and of those t
   expect(taken(buffer)).toEqual([]);
   const job = jobOf(7);
   const end = { job, address: job, run: undefined, at: 2_000, outcome: 'cancelled' } as const;
-  buffer.add(new JobEvent(endedJob(facts.read(job), job, end, 'node', 1), undefined), true);
+  buffer.add(JobEvent.of({ job: endedJob(facts.read(job), job, end, 'node', 1), run: undefined }), true);
   expect(taken(buffer)).toEqual(['j7 cancelled']);
   now += 1;
   expect(taken(buffer)).toHaveLength(1_999);

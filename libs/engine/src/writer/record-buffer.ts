@@ -1,9 +1,6 @@
 // Holds events until they are written: the latest of each job and run, bounded in number and size.
-import { ENQUEUED_AT, ENQUEUED_BY, enqueuedJob } from '../records/event-rows';
-import { JobEvent } from '../records/job-event';
-import { jobKey, RecordedFacts } from '../records/job-facts';
-import type { JobFacts, JobRow, RunRow } from '../records/rows';
-import { holdsOver, phaseOf } from '../records/rows';
+import type { JobEvent, JobMark, RunMark } from '../records/job-event';
+import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
 import type { Segment } from './spool';
@@ -14,7 +11,7 @@ export interface Batch {
   /** No two of one job, and no two of one run. */
   readonly events: readonly JobEvent[];
   readonly counts: readonly Counted[];
-  /** How many of the rows each segment has: they are let go when the database has them. */
+  /** How many of the events each segment has: they are let go when the database has them. */
   readonly segments: ReadonlyMap<Segment, number>;
 }
 
@@ -38,50 +35,27 @@ export interface BufferLimits {
 const MANY = 1_000;
 const HOLD_MS = 5_000;
 const HELD_SHARE = 0.5;
-/** What of a row takes memory besides its fixed part. */
-const ROW_BYTES = 500;
-
-/** A job of which nothing is known but that it was enqueued: no more of it than its row takes, for there may be very many. */
-class WaitingJob {
-  readonly facts: JobFacts;
-  private readonly attempt: number;
-  private readonly dueAt: number | null;
-
-  constructor(
-    { facts, attempt, due_at }: JobRow,
-    readonly segment: Segment,
-    /** By `performance.now()`. */
-    readonly addedAt: number,
-  ) {
-    this.facts = facts;
-    this.attempt = attempt;
-    this.dueAt = due_at;
-  }
-
-  get row(): JobRow {
-    const { facts, attempt, dueAt } = this;
-    const { queued_at: queuedAt } = facts;
-    return enqueuedJob(facts, { attempt, queuedAt, ...(dueAt === null ? {} : { runAt: dueAt }) });
-  }
-
-  isOutdoneBy(row: JobRow): boolean {
-    const { facts, attempt } = this;
-    const order = { facts, seq_phase: phaseOf(attempt, false), seq_at: ENQUEUED_AT, seq_run: ENQUEUED_BY };
-    return holdsOver(row, order);
-  }
-}
+/** What an event takes of memory besides its text. */
+const EVENT_BYTES = 500;
 
 /** An event, for what it makes of a job, or of a run, or both. */
-interface Held {
-  readonly event: JobEvent;
-  readonly segment: Segment;
-  /** Whether the run counts when it is written, with its row: so it does once, whoever writes it in the end. */
-  readonly isCounted: boolean;
+class Held {
+  /** In how many of the maps it is. */
+  places = 0;
+  /** In whole ms, by `performance.now()`. */
+  readonly addedAt = Math.floor(performance.now());
+
+  constructor(
+    readonly event: JobEvent,
+    readonly segment: Segment,
+    /** Whether the run counts when it is written, with its row: so it does once, whoever writes it in the end. */
+    readonly isCounted: boolean,
+  ) {}
 }
 
 export class RecordBuffer {
-  /** Their next event may make their rows needless. */
-  private readonly enqueued = new Map<string, WaitingJob>();
+  /** Jobs of which nothing is known but that they were enqueued: their next event may make their rows needless. */
+  private readonly waiting = new Map<string, Held>();
   private readonly jobs = new Map<string, Held>();
   private readonly runs = new Map<string, Held>();
   private readonly counts = new HourlyCounts();
@@ -90,12 +64,12 @@ export class RecordBuffer {
   constructor(private readonly limits: BufferLimits) {}
 
   get rowCount(): number {
-    return this.enqueued.size + this.jobs.size + this.runs.size;
+    return this.waiting.size + this.jobs.size + this.runs.size;
   }
 
   /** Those that need not wait. */
   get readyCount(): number {
-    return this.jobs.size + this.runs.size + Math.max(0, this.enqueued.size - this.maxHeld);
+    return this.jobs.size + this.runs.size + Math.max(0, this.waiting.size - this.maxHeld);
   }
 
   private get maxHeld(): number {
@@ -106,47 +80,40 @@ export class RecordBuffer {
     return this.rowCount === 0 && this.counts.isEmpty;
   }
 
-  /** Those of a job that it holds a row of. */
-  factsOf(partition: string, id: string): JobFacts | undefined {
-    const key = jobKey(partition, id);
-    return this.jobs.get(key)?.event.job?.facts ?? this.enqueued.get(key)?.facts;
-  }
-
   /**
    * @param isCounted whether a run that has ended is to be counted
    * @returns how many older rows had to go.
    */
   add(event: JobEvent, isCounted: boolean, segment: Segment = UNSPOOLED): number {
-    const held: Held = { event, segment, isCounted };
+    const held = new Held(event, segment, isCounted);
     if (event.job !== undefined) this.addJob(event.job, held);
     if (event.run !== undefined) this.addRun(event.run, held);
     return this.shrink();
   }
 
-  private addJob(row: JobRow, held: Held): void {
-    const key = keyOf(row.facts);
-    const other = this.jobs.get(key);
-    const waiting = other === undefined ? this.enqueued.get(key) : undefined;
-    if (other?.event.job !== undefined && !holdsOver(row, other.event.job)) return;
-    if (waiting?.isOutdoneBy(row) === false) return;
-    held.segment.hold();
-    this.bytes += bytesOfJob(row);
-    if (other === undefined && waiting === undefined && isEnqueued(row)) {
-      this.enqueued.set(key, new WaitingJob(row, held.segment, performance.now()));
-      return;
-    }
-    this.jobs.set(key, held);
-    if (other !== undefined) this.letGoOfJob(other);
-    if (waiting !== undefined) this.letGoOfWaiting(key, waiting);
+  private addJob(job: JobMark, held: Held): void {
+    const { key } = job;
+    const map = this.jobs.has(key) ? this.jobs : this.waiting;
+    const other = map.get(key);
+    if (other?.event.job !== undefined && !holdsOver(job, other.event.job)) return;
+    this.put(other === undefined && job.isOfEnqueueing ? this.waiting : this.jobs, key, held);
+    if (other === undefined) return;
+    if (map === this.waiting) map.delete(key);
+    this.letGo(other);
   }
 
-  private addRun(row: RunRow, held: Held): void {
-    const other = this.runs.get(row.id);
-    if (other?.event.run !== undefined && row.seq <= other.event.run.seq) return;
+  private addRun({ id, seq }: RunMark, held: Held): void {
+    const other = this.runs.get(id);
+    if (other?.event.run !== undefined && seq <= other.event.run.seq) return;
+    this.put(this.runs, id, held);
+    if (other !== undefined) this.letGo(other);
+  }
+
+  private put(map: Map<string, Held>, key: string, held: Held): void {
+    map.set(key, held);
+    if (held.places++ > 0) return;
     held.segment.hold();
-    this.bytes += bytesOfRun(row);
-    this.runs.set(row.id, held);
-    if (other !== undefined) this.letGoOfRun(other);
+    this.bytes += bytesOf(held);
   }
 
   /**
@@ -163,117 +130,77 @@ export class RecordBuffer {
       this.jobs.delete(key);
       this.takeJob(held, batch);
     }
-    const maxHeld = isAll || this.enqueued.size < MANY ? 0 : this.maxHeld;
+    const maxHeld = isAll || this.waiting.size < MANY ? 0 : this.maxHeld;
     const addedBefore = performance.now() - HOLD_MS;
-    for (const [key, waiting] of this.enqueued) {
-      const isHeld = this.enqueued.size <= maxHeld && waiting.addedAt > addedBefore;
+    for (const [key, held] of this.waiting) {
+      const isHeld = this.waiting.size <= maxHeld && held.addedAt > addedBefore;
       if (isHeld || isFull(batch.jobs)) break;
-      this.enqueued.delete(key);
-      this.takeWaiting(waiting, batch);
+      this.waiting.delete(key);
+      this.takeJob(held, batch);
     }
-    for (const [key, held] of this.runs) {
+    for (const [id, held] of this.runs) {
       if (isFull(batch.runs)) break;
-      this.runs.delete(key);
-      this.takeRun(held, batch);
-      batch.add(held.event.ofRun(), held.segment);
+      this.runs.delete(id);
+      this.count(held);
+      batch.runs++;
+      this.taken(held, held.event.ofRun(), batch);
     }
     return { events: batch.events, counts: this.counts.take(), segments: batch.segments };
   }
 
   /** With its run, where that has nothing newer either. */
   private takeJob(held: Held, batch: BatchInMaking): void {
-    const { event, segment } = held;
-    if (event.job === undefined) return;
-    this.bytes -= bytesOfJob(event.job);
+    const { event } = held;
     batch.jobs++;
-    if (event.run === undefined || this.runs.get(event.run.id) !== held) {
-      batch.add(event.ofJob(), segment);
-      return;
+    const isWhole = event.run !== undefined && this.runs.get(event.run.id) === held;
+    if (isWhole) {
+      this.runs.delete(event.run.id);
+      this.count(held);
+      batch.runs++;
     }
-    this.runs.delete(event.run.id);
-    this.takeRun(held, batch);
-    batch.add(event, segment, 2);
+    this.taken(held, isWhole ? event : event.ofJob(), batch);
   }
 
-  private takeWaiting({ row, segment }: WaitingJob, batch: BatchInMaking): void {
-    this.bytes -= bytesOfJob(row);
-    batch.jobs++;
-    batch.add(new JobEvent(row, undefined), segment);
+  /** It is in none of the maps any more; its segment is held by the batch now. */
+  private taken(held: Held, event: JobEvent, batch: BatchInMaking): void {
+    held.places = 0;
+    this.bytes -= bytesOf(held);
+    batch.add(event, held.segment);
   }
 
-  private takeRun(held: Held, batch: BatchInMaking): void {
-    if (held.event.run === undefined) return;
-    this.bytes -= bytesOfRun(held.event.run);
-    batch.runs++;
-    this.count(held);
+  private count({ isCounted, event: { run } }: Held): void {
+    if (!isCounted || run === undefined || run.result === null || run.endedAt === null) return;
+    this.counts.add(run.name, run.endedAt, run.result, run.endedAt - run.startedAt, run.waitMs);
   }
 
-  private count({ isCounted, event: { run, waitMs } }: Held): void {
-    if (!isCounted || run === undefined || run.result === null || run.ended_at === null) return;
-    this.counts.add(run.facts.name, run.ended_at, run.result, run.ended_at - run.started_at, waitMs);
-  }
-
-  private letGoOfJob({ event: { job }, segment }: Held): void {
-    if (job !== undefined) this.bytes -= bytesOfJob(job);
-    segment.release();
-  }
-
-  private letGoOfWaiting(key: string, { facts, segment }: WaitingJob): void {
-    this.enqueued.delete(key);
-    this.bytes -= bytesOfJob({ facts, reason_message: null });
-    segment.release();
-  }
-
-  private letGoOfRun({ event: { run }, segment }: Held): void {
-    if (run !== undefined) this.bytes -= bytesOfRun(run);
-    segment.release();
+  /** It is in one of the maps less. */
+  private letGo(held: Held): void {
+    if (--held.places > 0) return;
+    held.segment.release();
+    this.bytes -= bytesOf(held);
   }
 
   private shrink(): number {
     let dropped = 0;
     while (this.rowCount > this.limits.maxRows || this.bytes > this.limits.maxBytes) {
       // In turn, so that what is left tells of jobs and of runs.
-      const { enqueued, jobs, runs } = this;
-      if (enqueued.size >= Math.max(jobs.size, runs.size)) this.dropWaiting();
-      else if (jobs.size >= runs.size) this.dropJob();
-      else this.dropRun();
+      const { waiting, jobs, runs } = this;
+      if (waiting.size >= Math.max(jobs.size, runs.size)) this.dropOldest(waiting);
+      else if (jobs.size >= runs.size) this.dropOldest(jobs);
+      else this.count(this.dropOldest(runs));
       dropped++;
     }
     return dropped;
   }
 
-  private dropWaiting(): void {
-    for (const [key, waiting] of this.enqueued) {
-      this.letGoOfWaiting(key, waiting);
-      return;
-    }
+  private dropOldest(map: Map<string, Held>): Held {
+    const [oldest] = map;
+    if (oldest === undefined) throw new Error('the buffer is over its limits, and empty');
+    const [key, held] = oldest;
+    map.delete(key);
+    this.letGo(held);
+    return held;
   }
-
-  private dropJob(): void {
-    for (const [key, held] of this.jobs) {
-      this.jobs.delete(key);
-      this.letGoOfJob(held);
-      return;
-    }
-  }
-
-  private dropRun(): void {
-    for (const [key, held] of this.runs) {
-      this.runs.delete(key);
-      this.count(held);
-      this.letGoOfRun(held);
-      return;
-    }
-  }
-}
-
-/** Whether the row says that the job was enqueued, and nothing else. */
-function isEnqueued({ state, seq_run }: JobRow): boolean {
-  return state === 'queued' && seq_run === ENQUEUED_BY;
-}
-
-function keyOf(facts: JobFacts): string {
-  return facts instanceof RecordedFacts ? facts.key : jobKey(facts.partition, facts.job_id);
 }
 
 class BatchInMaking {
@@ -282,16 +209,12 @@ class BatchInMaking {
   jobs = 0;
   runs = 0;
 
-  add(event: JobEvent, segment: Segment, rows = 1): void {
+  add(event: JobEvent, segment: Segment): void {
     this.events.push(event);
-    this.segments.set(segment, (this.segments.get(segment) ?? 0) + rows);
+    this.segments.set(segment, (this.segments.get(segment) ?? 0) + 1);
   }
 }
 
-function bytesOfJob({ facts: { args }, reason_message }: Pick<JobRow, 'facts' | 'reason_message'>): number {
-  return ROW_BYTES + (args?.length ?? 0) + (reason_message?.length ?? 0);
-}
-
-function bytesOfRun({ value, reason_message, reason_stack }: RunRow): number {
-  return ROW_BYTES + (value?.length ?? 0) + (reason_message?.length ?? 0) + (reason_stack?.length ?? 0);
+function bytesOf({ event: { text } }: Held): number {
+  return EVENT_BYTES + text.length;
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { HeldRelease, Job, JobEnd, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
 import { FactsReader } from '../records/job-facts';
 import type { JobRow, RunRow } from '../records/rows';
-import { holdsOver, RUN_UNSETTLED } from '../records/rows';
+import { holdsOver, placeOf, RUN_UNSETTLED } from '../records/rows';
 import type { BatchStore } from './history-writer';
 import { HistoryWriter } from './history-writer';
 import { thisProcess } from './process-identity';
@@ -26,12 +26,17 @@ class Database implements BatchStore {
 
   async write({ events, counts }: Batch): Promise<void> {
     await this.answer();
-    for (const { job: row } of events) {
+    for (const {
+      rows: { job: row },
+    } of events) {
       if (row === undefined) continue;
       const other = this.jobs.get(row.facts.job_id);
-      if (other === undefined || holdsOver(row, other)) this.jobs.set(row.facts.job_id, row);
+      if (other === undefined || holdsOver(placeOf(row), placeOf(other)))
+        this.jobs.set(row.facts.job_id, row);
     }
-    for (const { run: row } of events) {
+    for (const {
+      rows: { run: row },
+    } of events) {
       if (row === undefined) continue;
       const other = this.runs.get(row.id);
       if (other === undefined || row.seq > other.seq) this.runs.set(row.id, row);
