@@ -65,21 +65,22 @@ export function heldJob(facts: JobFacts, job: Job, why: string, at: number): Job
   return { ...enqueuedJob(facts, job, why), seq_at: at * 1_000 };
 }
 
-export function begunJob(facts: JobFacts, { id, node, job, startedAt }: RunRecord, seqAt: number): JobRow {
+/** What the begin of the run makes of its job. */
+export function begunJob(run: RunRow, dueAt: number | null, seqAt: number): JobRow {
   return {
-    facts,
+    facts: run.facts,
     state: 'running',
-    attempt: storedAttempt(job.attempt),
-    due_at: job.runAt ?? null,
-    run_id: id,
-    node,
-    started_at: startedAt,
+    attempt: run.attempt,
+    due_at: dueAt,
+    run_id: run.id,
+    node: run.node,
+    started_at: run.started_at,
     ended_at: null,
     reason_type: null,
     reason_message: null,
-    seq_phase: phaseOf(job.attempt, false),
+    seq_phase: phaseOf(run.attempt, false),
     seq_at: seqAt,
-    seq_run: id,
+    seq_run: run.id,
   };
 }
 

@@ -1,6 +1,6 @@
 // What an event makes of a job and of a run. Once it has its text (one record of JSON by short names, without what is null),
 // no more of it is kept than tells it from others: very many wait to be written, and each object that does is garbage later.
-import { isOfEnqueueing } from './event-rows';
+import { begunJob, isOfEnqueueing } from './event-rows';
 import { jobKey, RecordedFacts } from './job-facts';
 import { FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
 import { textOfFacts, textOfJob, textOfRun } from './record-text';
@@ -39,10 +39,10 @@ export class JobEvent {
     readonly run: RunMark | undefined,
   ) {}
 
-  static of(rows: EventRows, text = textOf(rows)): JobEvent {
+  static of(rows: EventRows): JobEvent {
     const { job, run, waitMs } = rows;
     return new JobEvent(
-      text,
+      textOf(rows),
       job === undefined ? undefined : markOfJob(job),
       run === undefined ? undefined : markOfRun(run, waitMs),
     );
@@ -66,10 +66,19 @@ export class JobEvent {
   }
 }
 
+/**
+ * The text of a begin, which is read as an event of both rows: that of the job is left out, for it says what the run's says.
+ * @param seqAt undefined: the job's row has been told
+ */
+export function textOfBegin(run: RunRow, dueAt: number | null, seqAt: number | undefined): string {
+  const rest = seqAt === undefined ? '' : `,"jk":${seqAt}${dueAt === null ? '' : `,"jc":${dueAt}`}`;
+  return `{${textOfFactsIn(run)},${textOfRun(run)}${rest}}`;
+}
+
 /** @returns undefined for what no event has made: a line that a kill has torn, or another's. */
 export function readJobEvent(text: string): JobEvent | undefined {
   const rows = readRows(text);
-  return rows === undefined ? undefined : JobEvent.of(rows, text);
+  return rows === undefined ? undefined : JobEvent.of(rows);
 }
 
 function readRows(text: string): EventRows | undefined {
@@ -89,9 +98,11 @@ function readRows(text: string): EventRows | undefined {
   const hasJob = typeof job.state === 'string' && Number.isFinite(job.seq_phase);
   const hasRun = typeof run.id === 'string' && Number.isFinite(run.seq);
   if (!hasJob && !hasRun) return undefined;
+  const begun = { ...run, facts };
+  const isBegin = hasRun && !hasJob && Number.isFinite(job.seq_at);
   return {
-    job: hasJob ? { ...job, facts } : undefined,
-    run: hasRun ? { ...run, facts } : undefined,
+    job: hasJob ? { ...job, facts } : isBegin ? begunJob(begun, job.due_at, job.seq_at) : undefined,
+    run: hasRun ? begun : undefined,
     waitMs: typeof w === 'number' ? w : undefined,
   };
 }
@@ -109,12 +120,15 @@ function isFacts(facts: JobFacts): boolean {
 }
 
 function textOf({ job, run, waitMs }: EventRows): string {
-  const facts = (job ?? run)?.facts;
-  if (facts === undefined) return '{}';
-  const ofFacts = facts instanceof RecordedFacts ? facts.text : textOfFacts(facts);
+  const row = job ?? run;
+  if (row === undefined) return '{}';
   const ofJob = job === undefined ? '' : `,${textOfJob(job)}`;
   const ofRun = run === undefined ? '' : `,${textOfRun(run)}`;
-  return `{${ofFacts}${ofJob}${ofRun}${waitMs === undefined ? '' : `,"w":${waitMs}`}}`;
+  return `{${textOfFactsIn(row)}${ofJob}${ofRun}${waitMs === undefined ? '' : `,"w":${waitMs}`}}`;
+}
+
+function textOfFactsIn({ facts }: JobRow | RunRow): string {
+  return facts instanceof RecordedFacts ? facts.text : textOfFacts(facts);
 }
 
 function markOfJob(row: JobRow): JobMark {

@@ -1,7 +1,7 @@
 // In whatever order the events of a job arrive, from whatever nodes, its row comes out the same.
 import fc from 'fast-check';
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
-import { begunJob, endedJob, enqueuedJob } from './event-rows';
+import { begunJob, begunRun, endedJob, enqueuedJob } from './event-rows';
 import { FactsReader } from './job-facts';
 import type { JobRow } from './rows';
 import { decreePhaseOf, holdsOver, isFinal, placeOf } from './rows';
@@ -32,7 +32,7 @@ const event: fc.Arbitrary<JobRow> = fc.oneof(
   }),
   fc.tuple(job, run).map(([of, { id, at }]) => {
     const one = { ...BASE, ...of };
-    return begunJob(facts.read(one), recordOf(one, id, at), at * 1_000);
+    return begunJob(begunRun(facts.read(one), recordOf(one, id, at), false), null, at * 1_000);
   }),
   fc.tuple(job, run, outcome, fc.integer({ min: 0, max: 3 })).map(([of, { id, at }, how, later]) => {
     const one = { ...BASE, ...of };
@@ -119,7 +119,7 @@ test('before the end the highest attempt counts', () => {
 
 test('the news that a job was enqueued never hides its run, however late it is', () => {
   const queued = enqueuedJob(facts.read(BASE), BASE);
-  const begun = begunJob(facts.read(BASE), recordOf(BASE, 'a/1', 1), 1_000);
+  const begun = begunJob(begunRun(facts.read(BASE), recordOf(BASE, 'a/1', 1), false), null, 1_000);
   expect(settled([begun, queued])?.state).toBe('running');
   expect(settled([queued, begun])?.state).toBe('running');
 });

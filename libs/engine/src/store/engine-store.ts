@@ -76,27 +76,24 @@ export class EngineStore implements BatchStore {
         returning node`.execute(trx);
       // It was written before, and only the answer was lost: counts must not be added twice.
       if (rows.length === 0) return;
-      if (events.length > 0) {
-        const records = `[${events.map(({ text }) => text).join(',')}]`;
-        await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
-      }
-      if (counts.length > 0) {
-        const records = JSON.stringify(counts.map(recordOfCount));
-        await this.upsert(trx, records, SQLITE_COUNTS, POSTGRES_COUNTS);
-      }
+      const records = events.map(({ text }) => text);
+      await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
+      const counted = counts.map((count) => JSON.stringify(recordOfCount(count)));
+      await this.upsert(trx, counted, SQLITE_COUNTS, POSTGRES_COUNTS);
     });
   }
 
   private async upsert(
     trx: Transaction<Tables>,
-    records: string,
+    records: readonly string[],
     inSqlite: readonly EachRecord[],
     inPostgres: string,
   ): Promise<void> {
+    if (records.length === 0) return;
     await trx.executeQuery(
       this.dialect === 'sqlite'
         ? CompiledQuery.raw('', [new Records(records, inSqlite)])
-        : CompiledQuery.raw(inPostgres, [records]),
+        : CompiledQuery.raw(inPostgres, [listOf(records)]),
     );
   }
 
@@ -156,4 +153,17 @@ export class EngineStore implements BatchStore {
       ? sql<number>`cast(unixepoch('subsec') * 1000 as integer)`
       : sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`;
   }
+}
+
+/** As bytes: to make one long string, only to have it encoded, takes several times as long. */
+function listOf(records: readonly string[]): Buffer {
+  const length = records.reduce((sum, { length }) => sum + 3 * length + 1, 2);
+  const bytes = Buffer.allocUnsafe(length);
+  let end = bytes.write('[');
+  for (const record of records) {
+    if (end > 1) end += bytes.write(',', end);
+    end += bytes.write(record, end);
+  }
+  end += bytes.write(']', end);
+  return bytes.subarray(0, end);
 }

@@ -33,8 +33,8 @@ function carryOut({ text, parameters }) {
   return { rows: [], changes, lastInsertRowid };
 }
 
-function carryOutEach({ json, statements: each }) {
-  const records = JSON.parse(json);
+function carryOutEach({ records: texts, statements: each }) {
+  const records = texts.map((text) => JSON.parse(text));
   for (const { sql, mark, shorts } of each) {
     const statement = statementOf(sql);
     for (const record of records) {
@@ -51,7 +51,7 @@ parentPort.on('message', (task) => {
     return;
   }
   try {
-    const done = task.json === undefined ? carryOut(task) : carryOutEach(task);
+    const done = task.records === undefined ? carryOut(task) : carryOutEach(task);
     parentPort.postMessage({ number: task.number, ...done });
   } catch (error) {
     const { message, code } = error;

@@ -1,35 +1,28 @@
 // Runs that have begun and of which no row is made yet: most are over before one would be written.
-import type { RunRecord } from 'nestjs-roger';
-import { begunJob, begunRun } from '../records/event-rows';
-import { JobEvent } from '../records/job-event';
-import type { JobFacts } from '../records/rows';
+import { begunJob } from '../records/event-rows';
+import { JobEvent, textOfBegin } from '../records/job-event';
+import type { RunRow } from '../records/rows';
 import type { Segment, Spool } from './spool';
 import { UNSPOOLED } from './spool';
 
 export class BegunRun {
   /** In a spool, which has to have it before the handler is called. */
   readonly segment: Segment;
-  private made: JobEvent | undefined;
 
   constructor(
-    private readonly facts: JobFacts,
-    private readonly run: RunRecord,
+    private readonly row: RunRow,
+    private readonly dueAt: number | null,
     /** Its place in the order; undefined: that of its job has been told. */
     readonly seqAt: number | undefined,
-    /** Whether its time counts since it was told of first. */
-    private readonly isLimited: boolean,
     spool: Pick<Spool, 'append'> | undefined,
   ) {
-    this.segment = spool === undefined ? UNSPOOLED : spool.append(this.event.text);
+    this.segment = spool === undefined ? UNSPOOLED : spool.append(textOfBegin(row, dueAt, seqAt));
     this.segment.hold();
   }
 
   get event(): JobEvent {
-    const { facts, run, seqAt, isLimited } = this;
-    return (this.made ??= JobEvent.of({
-      job: seqAt === undefined ? undefined : begunJob(facts, run, seqAt),
-      run: begunRun(facts, run, isLimited),
-    }));
+    const { row, dueAt, seqAt } = this;
+    return JobEvent.of({ job: seqAt === undefined ? undefined : begunJob(row, dueAt, seqAt), run: row });
   }
 }
 

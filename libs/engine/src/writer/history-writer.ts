@@ -1,6 +1,7 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
 import type { HeldRelease, Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
 import {
+  begunRun,
   endedJob,
   endedRun,
   enqueuedJob,
@@ -150,7 +151,8 @@ export class HistoryWriter implements JobRecorder {
     const isFirst = known === undefined;
     const seqAt = isFirst ? this.clock.next(run.startedAt) : this.begun.get(run.id)?.seqAt;
     const { spool } = this.parts;
-    this.begun.add(run.id, new BegunRun(facts, run, seqAt, !isFirst, spool));
+    const row = begunRun(facts, run, !isFirst);
+    this.begun.add(run.id, new BegunRun(row, run.job.runAt ?? null, seqAt, spool));
     this.flushSoon();
     // What the handler does next may be the end of the process.
     return spool?.untilWritten();

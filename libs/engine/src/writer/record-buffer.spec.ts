@@ -26,6 +26,12 @@ function enqueue(buffer: RecordBuffer, count: number): void {
   }
 }
 
+function cancel(buffer: RecordBuffer, index: number): void {
+  const job = jobOf(index);
+  const end = { job, address: job, run: undefined, at: 2_000, outcome: 'cancelled' } as const;
+  buffer.add(JobEvent.of({ job: endedJob(facts.read(job), job, end, 'node', 1), run: undefined }), true);
+}
+
 function taken(buffer: RecordBuffer, isAll = false): string[] {
   return buffer
     .take(10_000, 100_000_000, isAll)
@@ -43,13 +49,27 @@ test('of many jobs that wait rows are written after five seconds, and of those t
   enqueue(buffer, 2_000);
   now += 4_999;
   expect(taken(buffer)).toEqual([]);
-  const job = jobOf(7);
-  const end = { job, address: job, run: undefined, at: 2_000, outcome: 'cancelled' } as const;
-  buffer.add(JobEvent.of({ job: endedJob(facts.read(job), job, end, 'node', 1), run: undefined }), true);
+  cancel(buffer, 7);
   expect(taken(buffer)).toEqual(['j7 cancelled']);
   now += 1;
   expect(taken(buffer)).toHaveLength(1_999);
   expect(buffer.isEmpty).toBe(true);
+});
+
+test('where jobs end fast enough, rows of those that wait are written after thirty seconds, and soon when none end any more', () => {
+  const buffer = new RecordBuffer({ maxRows: 10_000, maxBytes: 100_000_000 });
+  enqueue(buffer, 2_000);
+  // 100 a second: 1900 would be over in nineteen seconds.
+  for (let index = 0; index < 100; index++) cancel(buffer, index);
+  now += 1_000;
+  expect(taken(buffer)).toHaveLength(100);
+  now += 9_000;
+  for (let index = 100; index < 1_000; index++) cancel(buffer, index);
+  expect(taken(buffer)).toHaveLength(900);
+  now += 999;
+  expect(taken(buffer)).toEqual([]);
+  now += 9_000;
+  expect(taken(buffer)).toHaveLength(1_000);
 });
 
 test('rows of jobs that wait take half of the room, and the oldest of what is more are written', () => {

@@ -3,6 +3,7 @@ import type { JobEvent, JobMark, RunMark } from '../records/job-event';
 import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
+import { Rate } from './rate';
 import type { Segment } from './spool';
 import { UNSPOOLED } from './spool';
 
@@ -28,12 +29,13 @@ export interface BufferLimits {
   readonly maxBytes: number;
 }
 
-/**
- * Where more jobs wait than that, rows that say only that a job was enqueued wait so long for what outdoes them; but of what
- * may be kept in memory they take no more than this share.
- */
+/** Rows that say only that a job was enqueued wait for what outdoes them, where more jobs wait than that. */
 const MANY = 1_000;
-const HOLD_MS = 5_000;
+/** So long they wait where jobs begin here fast enough for that, */
+const HOLD_MS = 30_000;
+/** and so long where it is not known that they do. */
+const SHORT_HOLD_MS = 5_000;
+/** But of what may be kept in memory they take no more than this share. */
 const HELD_SHARE = 0.5;
 /** What an event takes of memory besides its text. */
 const EVENT_BYTES = 500;
@@ -59,6 +61,7 @@ export class RecordBuffer {
   private readonly jobs = new Map<string, Held>();
   private readonly runs = new Map<string, Held>();
   private readonly counts = new HourlyCounts();
+  private readonly outdone = new Rate();
   private bytes = 0;
 
   constructor(private readonly limits: BufferLimits) {}
@@ -98,7 +101,10 @@ export class RecordBuffer {
     if (other?.event.job !== undefined && !holdsOver(job, other.event.job)) return;
     this.put(other === undefined && job.isOfEnqueueing ? this.waiting : this.jobs, key, held);
     if (other === undefined) return;
-    if (map === this.waiting) map.delete(key);
+    if (map === this.waiting) {
+      map.delete(key);
+      this.outdone.add();
+    }
     this.letGo(other);
   }
 
@@ -131,7 +137,8 @@ export class RecordBuffer {
       this.takeJob(held, batch);
     }
     const maxHeld = isAll || this.waiting.size < MANY ? 0 : this.maxHeld;
-    const addedBefore = performance.now() - HOLD_MS;
+    const now = performance.now();
+    const addedBefore = now - this.holdMsAt(now);
     for (const [key, held] of this.waiting) {
       const isHeld = this.waiting.size <= maxHeld && held.addedAt > addedBefore;
       if (isHeld || isFull(batch.jobs)) break;
@@ -146,6 +153,10 @@ export class RecordBuffer {
       this.taken(held, held.event.ofRun(), batch);
     }
     return { events: batch.events, counts: this.counts.take(), segments: batch.segments };
+  }
+
+  private holdMsAt(now: number): number {
+    return this.outdone.perMsAt(now) * HOLD_MS > this.waiting.size ? HOLD_MS : SHORT_HOLD_MS;
   }
 
   /** With its run, where that has nothing newer either. */
