@@ -1,8 +1,8 @@
 // An event is read as it was written, be it by an older version; what no event has made is none.
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
-import { begunJob, begunRun, endedJob, endedRun, enqueuedJob } from './event-rows';
+import { begunRun, endedJob, endedRun, enqueuedJob } from './event-rows';
 import type { EventRows } from './job-event';
-import { JobEvent, readJobEvent, textOfBegin } from './job-event';
+import { JobEvent, readJobEvent } from './job-event';
 import { FactsReader } from './job-facts';
 
 const JOB: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 1_000 };
@@ -48,16 +48,26 @@ test.each<[string, EventRows]>([
   expect(readJobEvent(event.text)).toEqual(event);
 });
 
-test.each([
-  ['is due at once', null, 2_000_001],
-  ['was due later', 5_000, 2_000_001],
-  ['has been told of before', null, undefined],
-])('a begin of a run whose job %s is read from less text as what it makes of both', (_what, dueAt, seqAt) => {
-  const run = begunRun(facts.read(FULL), RUN, seqAt === undefined);
-  const job = seqAt === undefined ? undefined : begunJob(run, dueAt, seqAt);
-  const text = textOfBegin(run, dueAt, seqAt);
-  expect(text).not.toContain('"ja"');
-  expect(readJobEvent(text)).toEqual(JobEvent.of({ job, run }));
+test('what the row of a job has from its run stands once in the text of both, and what differs stands, too', () => {
+  const { job, run } = ENDED;
+  if (job === undefined || run === undefined) throw new Error('an end makes both');
+  const shorts = (rows: EventRows): string[] => Object.keys(JSON.parse(JobEvent.of(rows).text) as object);
+  const ofJob = (rows: EventRows): string[] => shorts(rows).filter((short) => short.startsWith('j'));
+  expect(ofJob(ENDED)).toEqual(['ja', 'jc', 'jg', 'jj', 'jk']);
+  const other = {
+    ...job,
+    attempt: 2,
+    run_id: null,
+    node: 'm',
+    started_at: 7,
+    reason_type: null,
+    seq_run: 'm',
+  };
+  expect(ofJob({ job: other, run })).toEqual([
+    ...['ja', 'jb', 'jc', 'jd', 'je', 'jf', 'jg', 'jh'],
+    ...['jj', 'jk', 'jl'],
+  ]);
+  expect(JobEvent.of({ job: other, run }).rows).toEqual({ job: other, run });
 });
 
 test('the parts of an event have what concerns them, and its facts', () => {

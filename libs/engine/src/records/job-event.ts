@@ -1,6 +1,6 @@
 // What an event makes of a job and of a run. Once it has its text (one record of JSON by short names, without what is null),
 // no more of it is kept than tells it from others: very many wait to be written, and each object that does is garbage later.
-import { begunJob, isOfEnqueueing } from './event-rows';
+import { isOfEnqueueing } from './event-rows';
 import { jobKey, RecordedFacts } from './job-facts';
 import { FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
 import { textOfFacts, textOfJob, textOfRun } from './record-text';
@@ -26,8 +26,9 @@ export interface RunMark {
   readonly id: string;
   readonly seq: number;
   readonly name: string;
-  readonly startedAt: number;
   readonly endedAt: number | null;
+  /** How long it ran; 0: it goes on. */
+  readonly ranMs: number;
   readonly result: RunResult | null;
   readonly waitMs: number | undefined;
 }
@@ -66,15 +67,6 @@ export class JobEvent {
   }
 }
 
-/**
- * The text of a begin, which is read as an event of both rows: that of the job is left out, for it says what the run's says.
- * @param seqAt undefined: the job's row has been told
- */
-export function textOfBegin(run: RunRow, dueAt: number | null, seqAt: number | undefined): string {
-  const rest = seqAt === undefined ? '' : `,"jk":${seqAt}${dueAt === null ? '' : `,"jc":${dueAt}`}`;
-  return `{${textOfFactsIn(run)},${textOfRun(run)}${rest}}`;
-}
-
 /** @returns undefined for what no event has made: a line that a kill has torn, or another's. */
 export function readJobEvent(text: string): JobEvent | undefined {
   const rows = readRows(text);
@@ -98,20 +90,25 @@ function readRows(text: string): EventRows | undefined {
   const hasJob = typeof job.state === 'string' && Number.isFinite(job.seq_phase);
   const hasRun = typeof run.id === 'string' && Number.isFinite(run.seq);
   if (!hasJob && !hasRun) return undefined;
-  const begun = { ...run, facts };
-  const isBegin = hasRun && !hasJob && Number.isFinite(job.seq_at);
   return {
-    job: hasJob ? { ...job, facts } : isBegin ? begunJob(begun, job.due_at, job.seq_at) : undefined,
-    run: hasRun ? begun : undefined,
+    job: hasJob ? { ...job, facts } : undefined,
+    run: hasRun ? { ...run, facts } : undefined,
     waitMs: typeof w === 'number' ? w : undefined,
   };
 }
 
-type Layout = Readonly<Record<string, readonly [short: string, type: string]>>;
+type Layout = Readonly<
+  Record<string, readonly [short: string, type: string, otherwise?: string | undefined]>
+>;
 
 /** What it has for each column; nothing is checked yet. */
 function readPart(record: Readonly<Record<string, unknown>>, layout: Layout): object {
-  return Object.fromEntries(Object.entries(layout).map(([name, [short]]) => [name, record[short] ?? null]));
+  return Object.fromEntries(
+    Object.entries(layout).map(([name, [short, , otherwise = short]]) => {
+      const value = record[short];
+      return [name, (value === undefined ? record[otherwise] : value) ?? null];
+    }),
+  );
 }
 
 function isFacts(facts: JobFacts): boolean {
@@ -119,10 +116,11 @@ function isFacts(facts: JobFacts): boolean {
   return texts.every((text) => typeof text === 'string') && Number.isFinite(facts.queued_at);
 }
 
-function textOf({ job, run, waitMs }: EventRows): string {
+/** One record of JSON. */
+export function textOf({ job, run, waitMs }: EventRows): string {
   const row = job ?? run;
   if (row === undefined) return '{}';
-  const ofJob = job === undefined ? '' : `,${textOfJob(job)}`;
+  const ofJob = job === undefined ? '' : `,${textOfJob(job, run)}`;
   const ofRun = run === undefined ? '' : `,${textOfRun(run)}`;
   return `{${textOfFactsIn(row)}${ofJob}${ofRun}${waitMs === undefined ? '' : `,"w":${waitMs}`}}`;
 }
@@ -147,5 +145,6 @@ function markOfRun(
   { id, seq, facts: { name }, started_at, ended_at, result }: RunRow,
   waitMs: number | undefined,
 ): RunMark {
-  return { id, seq, name, startedAt: started_at, endedAt: ended_at, result, waitMs };
+  const ranMs = ended_at === null ? 0 : ended_at - started_at;
+  return { id, seq, name, endedAt: ended_at, ranMs, result, waitMs };
 }

@@ -9,9 +9,13 @@ export interface Column {
   /** Its name in a record. */
   readonly short: string;
   readonly type: ColumnType;
+  /** What the record has it under where it has nothing under `short`: what a job's row has from its run's stands once. */
+  readonly otherwise: string | undefined;
 }
 
-type Layout<Row> = Readonly<Record<keyof Row, readonly [short: string, type: ColumnType]>>;
+type Layout<Row> = Readonly<
+  Record<keyof Row, readonly [short: string, type: ColumnType, otherwise?: string | undefined]>
+>;
 
 /** Of a job's life, in the rows of the job and of its runs. */
 export const FACTS_LAYOUT: Layout<JobFacts> = {
@@ -32,17 +36,17 @@ export const FACTS_LAYOUT: Layout<JobFacts> = {
 
 export const JOB_LAYOUT: Layout<Omit<JobRow, 'facts'>> = {
   state: ['ja', 'text'],
-  attempt: ['jb', 'integer'],
+  attempt: ['jb', 'integer', 'rb'],
   due_at: ['jc', 'bigint'],
-  run_id: ['jd', 'text'],
-  node: ['je', 'text'],
-  started_at: ['jf', 'bigint'],
+  run_id: ['jd', 'text', 'ra'],
+  node: ['je', 'text', 'rc'],
+  started_at: ['jf', 'bigint', 'rg'],
   ended_at: ['jg', 'bigint'],
-  reason_type: ['jh', 'text'],
-  reason_message: ['ji', 'text'],
+  reason_type: ['jh', 'text', 'rl'],
+  reason_message: ['ji', 'text', 'rm'],
   seq_phase: ['jj', 'bigint'],
   seq_at: ['jk', 'bigint'],
-  seq_run: ['jl', 'text'],
+  seq_run: ['jl', 'text', 'ra'],
 };
 
 export const RUN_LAYOUT: Layout<Omit<RunRow, 'facts'>> = {
@@ -64,6 +68,6 @@ export const RUN_LAYOUT: Layout<Omit<RunRow, 'facts'>> = {
   seq: ['rp', 'integer'],
 };
 
-export function columnsOf(layout: Readonly<Record<string, readonly [string, ColumnType]>>): Column[] {
-  return Object.entries(layout).map(([name, [short, type]]) => ({ name, short, type }));
+export function columnsOf(layout: Layout<Readonly<Record<string, unknown>>>): Column[] {
+  return Object.entries(layout).map(([name, [short, type, otherwise]]) => ({ name, short, type, otherwise }));
 }

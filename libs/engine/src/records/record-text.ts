@@ -21,21 +21,24 @@ export function textOfFacts(facts: JobFacts): string {
   });
 }
 
-/** All but the braces, without the facts. */
-export function textOfJob(row: JobRow): string {
+/**
+ * All but the braces, without the facts.
+ * @param run in the same record: what is the same there stands there only
+ */
+export function textOfJob(row: JobRow, run: RunRow | undefined): string {
   return inner({
     ja: row.state,
-    jb: row.attempt,
+    jb: unless(run?.attempt, row.attempt),
     jc: row.due_at ?? undefined,
-    jd: row.run_id ?? undefined,
-    je: row.node ?? undefined,
-    jf: row.started_at ?? undefined,
+    jd: unless(run?.id, row.run_id),
+    je: unless(run?.node, row.node),
+    jf: unless(run?.started_at, row.started_at),
     jg: row.ended_at ?? undefined,
-    jh: row.reason_type ?? undefined,
-    ji: row.reason_message ?? undefined,
+    jh: unless(run?.reason_type, row.reason_type),
+    ji: unless(run?.reason_message, row.reason_message),
     jj: row.seq_phase,
     jk: row.seq_at,
-    jl: row.seq_run,
+    jl: unless(run?.id, row.seq_run),
   });
 }
 
@@ -59,6 +62,11 @@ export function textOfRun(row: RunRow): string {
     ro: row.value ?? undefined,
     rp: row.seq,
   });
+}
+
+/** @param other null: the run has none */
+function unless<T>(other: T | null | undefined, value: T | null): T | null | undefined {
+  return value === (other ?? null) ? undefined : value;
 }
 
 function inner(part: object): string {

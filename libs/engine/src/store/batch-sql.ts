@@ -22,13 +22,13 @@ const JOB_COLUMNS = [...FACTS, ...columnsOf(JOB_LAYOUT)];
 /** Of the facts a run has only those that it is looked for by. */
 const RUN_FACTS = new Set(['partition', 'job_id', 'queued_at', 'name', 'queue']);
 const RUN_COLUMNS = [...columnsOf(RUN_LAYOUT), ...FACTS.filter(({ name }) => RUN_FACTS.has(name))];
-const COUNT_COLUMNS: readonly Column[] = [
-  { name: 'hour', short: 'a', type: 'integer' },
-  { name: 'name', short: 'b', type: 'text' },
-  { name: 'measure', short: 'c', type: 'text' },
-  { name: 'bucket', short: 'd', type: 'integer' },
-  { name: 'count', short: 'e', type: 'bigint' },
-];
+const COUNT_COLUMNS = columnsOf({
+  hour: ['a', 'integer'],
+  name: ['b', 'text'],
+  measure: ['c', 'text'],
+  bucket: ['d', 'integer'],
+  count: ['e', 'bigint'],
+});
 
 const JOBS: Table = {
   name: 'roger_jobs',
@@ -58,7 +58,7 @@ const COUNTS: Table = {
 export interface EachRecord {
   readonly sql: string;
   readonly mark: string;
-  readonly shorts: readonly string[];
+  readonly columns: readonly Pick<Column, 'short' | 'otherwise'>[];
 }
 
 export const SQLITE_EVENTS: readonly EachRecord[] = [JOBS, RUNS].map(eachRecord);
@@ -81,7 +81,7 @@ function eachRecord(table: Table): EachRecord {
   return {
     sql: `${insertInto(table)} values (${values}) ${onConflict(table)}`,
     mark,
-    shorts: columns.map(({ short }) => short),
+    columns: columns.map(({ short, otherwise }) => ({ short, otherwise })),
   };
 }
 
@@ -92,13 +92,15 @@ function given(columns: readonly Column[]): string {
 
 function postgresUpsert(table: Table): string {
   const { columns, keys, mark } = table;
-  const shorts = columns.map(({ short }) => short);
+  const values = columns.map(({ short, otherwise }) =>
+    otherwise === undefined ? short : `coalesce(${short}, ${otherwise})`,
+  );
   // Two nodes that lock the same rows in another order would wait for each other.
   const order = columns
     .slice(0, keys)
     .map(({ short, type }) => `${short}${type === 'text' ? ' collate "C"' : ''}`);
   return (
-    `${insertInto(table)} select ${shorts.join(', ')} from given where ${mark} is not null ` +
+    `${insertInto(table)} select ${values.join(', ')} from given where ${mark} is not null ` +
     `order by ${order.join(', ')} ${onConflict(table)}`
   );
 }

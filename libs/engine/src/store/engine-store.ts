@@ -157,13 +157,12 @@ export class EngineStore implements BatchStore {
 
 /** As bytes: to make one long string, only to have it encoded, takes several times as long. */
 function listOf(records: readonly string[]): Buffer {
-  const length = records.reduce((sum, { length }) => sum + 3 * length + 1, 2);
-  const bytes = Buffer.allocUnsafe(length);
+  const bytes = Buffer.allocUnsafe(records.reduce((sum, record) => sum + Buffer.byteLength(record) + 1, 1));
   let end = bytes.write('[');
   for (const record of records) {
     if (end > 1) end += bytes.write(',', end);
     end += bytes.write(record, end);
   }
-  end += bytes.write(']', end);
-  return bytes.subarray(0, end);
+  bytes.write(']', end);
+  return bytes;
 }

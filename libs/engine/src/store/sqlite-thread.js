@@ -35,13 +35,18 @@ function carryOut({ text, parameters }) {
 
 function carryOutEach({ records: texts, statements: each }) {
   const records = texts.map((text) => JSON.parse(text));
-  for (const { sql, mark, shorts } of each) {
+  for (const { sql, mark, columns } of each) {
     const statement = statementOf(sql);
     for (const record of records) {
-      if (record[mark] !== undefined) statement.run(shorts.map((short) => record[short] ?? null));
+      if (record[mark] !== undefined) statement.run(columns.map((column) => valueOf(record, column)));
     }
   }
   return { rows: [] };
+}
+
+function valueOf(record, { short, otherwise }) {
+  const value = record[short];
+  return (value === undefined ? record[otherwise] : value) ?? null;
 }
 
 parentPort.on('message', (task) => {

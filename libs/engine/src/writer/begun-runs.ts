@@ -1,7 +1,6 @@
 // Runs that have begun and of which no row is made yet: most are over before one would be written.
-import { begunJob } from '../records/event-rows';
-import { JobEvent, textOfBegin } from '../records/job-event';
-import type { RunRow } from '../records/rows';
+import type { EventRows } from '../records/job-event';
+import { JobEvent, textOf } from '../records/job-event';
 import type { Segment, Spool } from './spool';
 import { UNSPOOLED } from './spool';
 
@@ -10,19 +9,20 @@ export class BegunRun {
   readonly segment: Segment;
 
   constructor(
-    private readonly row: RunRow,
-    private readonly dueAt: number | null,
-    /** Its place in the order; undefined: that of its job has been told. */
-    readonly seqAt: number | undefined,
+    private readonly rows: EventRows,
     spool: Pick<Spool, 'append'> | undefined,
   ) {
-    this.segment = spool === undefined ? UNSPOOLED : spool.append(textOfBegin(row, dueAt, seqAt));
+    this.segment = spool === undefined ? UNSPOOLED : spool.append(textOf(rows));
     this.segment.hold();
   }
 
+  /** Its place in the order; undefined: that of its job had been told before. */
+  get seqAt(): number | undefined {
+    return this.rows.job?.seq_at;
+  }
+
   get event(): JobEvent {
-    const { row, dueAt, seqAt } = this;
-    return JobEvent.of({ job: seqAt === undefined ? undefined : begunJob(row, dueAt, seqAt), run: row });
+    return JobEvent.of(this.rows);
   }
 }
 

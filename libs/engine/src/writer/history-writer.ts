@@ -1,6 +1,7 @@
 // Records what happens to jobs: into memory at once, into the database a moment later. Never in the way of a job.
 import type { HeldRelease, Job, JobEnd, JobRecorder, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
 import {
+  begunJob,
   begunRun,
   endedJob,
   endedRun,
@@ -152,7 +153,8 @@ export class HistoryWriter implements JobRecorder {
     const seqAt = isFirst ? this.clock.next(run.startedAt) : this.begun.get(run.id)?.seqAt;
     const { spool } = this.parts;
     const row = begunRun(facts, run, !isFirst);
-    this.begun.add(run.id, new BegunRun(row, run.job.runAt ?? null, seqAt, spool));
+    const job = seqAt === undefined ? undefined : begunJob(row, run.job.runAt ?? null, seqAt);
+    this.begun.add(run.id, new BegunRun({ job, run: row }, spool));
     this.flushSoon();
     // What the handler does next may be the end of the process.
     return spool?.untilWritten();

@@ -181,7 +181,7 @@ export class RecordBuffer {
 
   private count({ isCounted, event: { run } }: Held): void {
     if (!isCounted || run === undefined || run.result === null || run.endedAt === null) return;
-    this.counts.add(run.name, run.endedAt, run.result, run.endedAt - run.startedAt, run.waitMs);
+    this.counts.add(run.name, run.endedAt, run.result, run.ranMs, run.waitMs);
   }
 
   /** It is in one of the maps less. */
