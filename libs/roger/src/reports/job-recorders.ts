@@ -41,6 +41,7 @@ export interface OpenRecord {
  */
 export class JobRecorders {
   private readonly recorders = new Set<JobRecorder>();
+  private readonly waits = new WeakMap<Promise<void>, Promise<void>>();
   private lastRun = 0;
   private complaint: string | undefined;
 
@@ -139,11 +140,20 @@ export class JobRecorders {
       this.guard(() => {
         const recorded = recorder.began?.(run);
         if (recorded === undefined) return;
-        const mine = Promise.resolve(recorded).catch((thrown: unknown) => this.complain(thrown));
+        const mine = this.guarded(recorded);
         waits = waits === undefined ? mine : Promise.all([waits, mine]).then(() => undefined);
       });
     }
     return waits;
+  }
+
+  /** Many runs that begin at once wait for one write, and so for one promise. */
+  private guarded(recorded: Promise<void>): Promise<void> {
+    const known = this.waits.get(recorded);
+    if (known !== undefined) return known;
+    const guarded = Promise.resolve(recorded).catch((thrown: unknown) => this.complain(thrown));
+    this.waits.set(recorded, guarded);
+    return guarded;
   }
 
   private guard(tell: () => void): void {
