@@ -1,9 +1,8 @@
 // What an event makes of a job and of a run. Once it has its text (one record of JSON by short names, without what is null),
 // no more of it is kept than tells it from others: very many wait to be written, and each object that does is garbage later.
 import { isOfEnqueueing } from './event-rows';
-import { jobKey, RecordedFacts } from './job-facts';
 import { FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
-import { textOfFacts, textOfJob, textOfRun } from './record-text';
+import { textOf } from './record-text';
 import type { JobFacts, JobPlace, JobRow, RunResult, RunRow } from './rows';
 
 /** The rows that an event makes. */
@@ -16,6 +15,7 @@ export interface EventRows {
 
 /** Which job's row it makes, and where that stands among others of the job. */
 export interface JobMark extends JobPlace {
+  /** What tells the job from all others, of any partition. */
   readonly key: string;
   /** Whether the row says that the job was enqueued, and nothing else. */
   readonly isOfEnqueueing: boolean;
@@ -43,7 +43,7 @@ export class JobEvent {
   static of(rows: EventRows): JobEvent {
     const { job, run, waitMs } = rows;
     return new JobEvent(
-      textOf(rows),
+      textOfRows(rows),
       job === undefined ? undefined : markOfJob(job),
       run === undefined ? undefined : markOfRun(run, waitMs),
     );
@@ -117,22 +117,15 @@ function isFacts(facts: JobFacts): boolean {
 }
 
 /** One record of JSON. */
-export function textOf({ job, run, waitMs }: EventRows): string {
-  const row = job ?? run;
-  if (row === undefined) return '{}';
-  const ofJob = job === undefined ? '' : `,${textOfJob(job, run)}`;
-  const ofRun = run === undefined ? '' : `,${textOfRun(run)}`;
-  return `{${textOfFactsIn(row)}${ofJob}${ofRun}${waitMs === undefined ? '' : `,"w":${waitMs}`}}`;
-}
-
-function textOfFactsIn({ facts }: JobRow | RunRow): string {
-  return facts instanceof RecordedFacts ? facts.text : textOfFacts(facts);
+export function textOfRows({ job, run, waitMs }: EventRows): string {
+  const facts = (job ?? run)?.facts;
+  return facts === undefined ? '{}' : textOf(facts, job, run, waitMs);
 }
 
 function markOfJob(row: JobRow): JobMark {
   const { facts, seq_phase, seq_at, seq_run } = row;
   return {
-    key: facts instanceof RecordedFacts ? facts.key : jobKey(facts.partition, facts.job_id),
+    key: `${facts.partition}/${facts.job_id}`,
     isOfEnqueueing: isOfEnqueueing(row),
     life: facts.queued_at,
     phase: seq_phase,

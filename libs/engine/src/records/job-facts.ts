@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import type { Job } from 'nestjs-roger';
 import { plainText } from './plain-text';
-import { textOfFacts } from './record-text';
 import type { JobFacts } from './rows';
 
 /** What is kept of a job's args: all, what tells equal ones from others, or nothing. */
@@ -21,7 +20,23 @@ export class FactsReader {
 
   /** To be called before a handler has the args in hand: it may change them. */
   read(job: Job): JobFacts {
-    return new RecordedFacts(job, this.argsOf(job));
+    const { queueKey, executionKey } = job;
+    const { args, args_hash } = this.argsOf(job);
+    return {
+      partition: job.partition,
+      job_id: job.id,
+      queued_at: job.queuedAt,
+      name: job.name,
+      queue: job.queue,
+      priority: priorityOf(job),
+      queue_key: queueKey === undefined ? null : plainText(queueKey, MAX_KEY_LENGTH),
+      execution_key: executionKey === undefined ? null : plainText(executionKey, MAX_KEY_LENGTH),
+      args,
+      args_hash,
+      max_retries: job.maxRetries ?? null,
+      max_execution_time_seconds: job.maxExecutionTimeSeconds ?? null,
+      reply_to: replyOf(job),
+    };
   }
 
   private argsOf({ args }: Job): RecordedArgs {
@@ -33,57 +48,6 @@ export class FactsReader {
 }
 
 type RecordedArgs = Pick<JobFacts, 'args' | 'args_hash'>;
-
-/** What tells a job from all others, of any partition. */
-export function jobKey(partition: string, id: string): string {
-  return `${partition}/${id}`;
-}
-
-/** They know their text and their key, which all events of a job's life share. */
-export class RecordedFacts implements JobFacts {
-  readonly partition: string;
-  readonly job_id: string;
-  readonly queued_at: number;
-  readonly name: string;
-  readonly queue: string;
-  readonly priority: number;
-  readonly queue_key: string | null;
-  readonly execution_key: string | null;
-  readonly args: string | null;
-  readonly args_hash: string | null;
-  readonly max_retries: number | null;
-  readonly max_execution_time_seconds: number | null;
-  readonly reply_to: string | null;
-  #text: string | undefined;
-  #key: string | undefined;
-
-  constructor(job: Job, { args, args_hash }: RecordedArgs) {
-    const { queueKey, executionKey } = job;
-    this.partition = job.partition;
-    this.job_id = job.id;
-    this.queued_at = job.queuedAt;
-    this.name = job.name;
-    this.queue = job.queue;
-    this.priority = priorityOf(job);
-    this.queue_key = queueKey === undefined ? null : plainText(queueKey, MAX_KEY_LENGTH);
-    this.execution_key = executionKey === undefined ? null : plainText(executionKey, MAX_KEY_LENGTH);
-    this.args = args;
-    this.args_hash = args_hash;
-    this.max_retries = job.maxRetries ?? null;
-    this.max_execution_time_seconds = job.maxExecutionTimeSeconds ?? null;
-    this.reply_to = replyOf(job);
-  }
-
-  /** See {@link jobKey}. */
-  get key(): string {
-    return (this.#key ??= jobKey(this.partition, this.job_id));
-  }
-
-  /** As it stands in a record. */
-  get text(): string {
-    return (this.#text ??= textOfFacts(this));
-  }
-}
 
 const NOTHING = { args: null, args_hash: null };
 

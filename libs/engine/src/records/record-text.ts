@@ -1,10 +1,15 @@
-// The text of a record's parts: JSON by short names, without what is null. Written out, not by a loop over the layout, and
-// each part by one call of JSON.stringify: it is done several times for each job.
+// The text of a record: JSON by short names, without what is null. Written out, not by a loop over the layout, and made by one
+// call of JSON.stringify: it is done several times for each job.
 import type { JobFacts, JobRow, RunRow } from './rows';
 
-/** All but the braces. */
-export function textOfFacts(facts: JobFacts): string {
-  return inner({
+/** What the job's row has from its run's stands in the run's only. */
+export function textOf(
+  facts: JobFacts,
+  job: JobRow | undefined,
+  run: RunRow | undefined,
+  waitMs: number | undefined,
+): string {
+  return JSON.stringify({
     a: facts.partition,
     b: facts.job_id,
     c: facts.queued_at,
@@ -18,57 +23,39 @@ export function textOfFacts(facts: JobFacts): string {
     k: facts.max_retries ?? undefined,
     l: facts.max_execution_time_seconds ?? undefined,
     m: facts.reply_to ?? undefined,
+    ja: job?.state,
+    jb: unless(run?.attempt, job?.attempt),
+    jc: job?.due_at ?? undefined,
+    jd: unless(run?.id, job?.run_id),
+    je: unless(run?.node, job?.node),
+    jf: unless(run?.started_at, job?.started_at),
+    jg: job?.ended_at ?? undefined,
+    jh: unless(run?.reason_type, job?.reason_type),
+    ji: unless(run?.reason_message, job?.reason_message),
+    jj: job?.seq_phase,
+    jk: job?.seq_at,
+    jl: unless(run?.id, job?.seq_run),
+    ra: run?.id,
+    rb: run?.attempt,
+    rc: run?.node,
+    rd: run?.pid,
+    re: run?.isolation,
+    rf: run?.fence ?? undefined,
+    rg: run?.started_at,
+    rh: run?.time_limit_at ?? undefined,
+    ri: run?.ended_at ?? undefined,
+    rj: run?.result ?? undefined,
+    rk: run?.after ?? undefined,
+    rl: run?.reason_type ?? undefined,
+    rm: run?.reason_message ?? undefined,
+    rn: run?.reason_stack ?? undefined,
+    ro: run?.value ?? undefined,
+    rp: run?.seq,
+    w: waitMs,
   });
 }
 
-/**
- * All but the braces, without the facts.
- * @param run in the same record: what is the same there stands there only
- */
-export function textOfJob(row: JobRow, run: RunRow | undefined): string {
-  return inner({
-    ja: row.state,
-    jb: unless(run?.attempt, row.attempt),
-    jc: row.due_at ?? undefined,
-    jd: unless(run?.id, row.run_id),
-    je: unless(run?.node, row.node),
-    jf: unless(run?.started_at, row.started_at),
-    jg: row.ended_at ?? undefined,
-    jh: unless(run?.reason_type, row.reason_type),
-    ji: unless(run?.reason_message, row.reason_message),
-    jj: row.seq_phase,
-    jk: row.seq_at,
-    jl: unless(run?.id, row.seq_run),
-  });
-}
-
-/** All but the braces, without the facts. */
-export function textOfRun(row: RunRow): string {
-  return inner({
-    ra: row.id,
-    rb: row.attempt,
-    rc: row.node,
-    rd: row.pid,
-    re: row.isolation,
-    rf: row.fence ?? undefined,
-    rg: row.started_at,
-    rh: row.time_limit_at ?? undefined,
-    ri: row.ended_at ?? undefined,
-    rj: row.result ?? undefined,
-    rk: row.after ?? undefined,
-    rl: row.reason_type ?? undefined,
-    rm: row.reason_message ?? undefined,
-    rn: row.reason_stack ?? undefined,
-    ro: row.value ?? undefined,
-    rp: row.seq,
-  });
-}
-
-/** @param other null: the run has none */
-function unless<T>(other: T | null | undefined, value: T | null): T | null | undefined {
+/** @param other what the run has; null: nothing */
+function unless<T>(other: T | null | undefined, value: T | null | undefined): T | null | undefined {
   return value === (other ?? null) ? undefined : value;
-}
-
-function inner(part: object): string {
-  return JSON.stringify(part).slice(1, -1);
 }
