@@ -8,7 +8,7 @@ import type { BrokerNames } from './broker-names';
 import { laneIn } from './lane-records';
 import { StandingChannel } from './standing-channel';
 import { within } from './time-limit';
-import type { Topology } from './topology';
+import type { LaneOfQueue, Topology } from './topology';
 
 /** In memory at once; each is small. */
 const PREFETCH = 500;
@@ -18,6 +18,8 @@ const QUIET_MS = 25;
 const PATIENCE_MS = 3_000;
 /** How often the stream is asked for its last record again: a consumer that the broker has forgotten gets none. */
 const LOOK_MS = 5_000;
+/** After so many looks with nothing new before them, the stream has told all that it has. */
+const QUIET_LOOKS = 2;
 
 export interface LaneRegistryParts {
   readonly names: BrokerNames;
@@ -35,12 +37,17 @@ export class LaneRegistry {
     string,
     { readonly address: QueueAddress; readonly its: Set<QueueLane> }
   >();
+  /** Known, but not told again since the stream is read from its beginning, by the names of the lanes. */
+  private readonly untold = new Map<string, LaneOfQueue>();
   private readonly watch: NodeJS.Timeout;
   private follower: LaneFollower | undefined;
   private lastOffset: number | undefined;
   private consumerTag: string | undefined;
   /** Whether anything has come since the stream was last asked. */
   private hasAnswered = false;
+  /** How often the stream was looked at since something new came. */
+  private quietLooks = 0;
+  private hasComplained = false;
   private quietTimer: NodeJS.Timeout | undefined;
   private isRead = false;
   private onRead: (() => void)[] = [];
@@ -88,12 +95,16 @@ export class LaneRegistry {
     await this.channel.close();
   }
 
-  private *all(): Generator<{ readonly address: QueueAddress; readonly lane: QueueLane }> {
+  private *all(): Generator<LaneOfQueue> {
     for (const { address, its } of this.lanes.values()) for (const lane of its) yield { address, lane };
   }
 
   private async begin(channel: Channel): Promise<void> {
     await channel.prefetch(PREFETCH);
+    // It may be another stream than before, which begins to count anew and doesn't have what that had.
+    this.lastOffset = undefined;
+    this.quietLooks = 0;
+    for (const known of this.all()) this.untold.set(this.nameOf(known), known);
     await this.consume(channel, 'first');
     this.waitForQuiet();
   }
@@ -112,7 +123,10 @@ export class LaneRegistry {
   private take(channel: Channel, message: ConsumeMessage): void {
     this.hasAnswered = true;
     const offset: unknown = message.properties.headers?.['x-stream-offset'];
-    if (typeof offset === 'number') this.lastOffset = Math.max(offset, this.lastOffset ?? 0);
+    if (typeof offset === 'number' && offset > (this.lastOffset ?? -1)) {
+      this.lastOffset = offset;
+      this.quietLooks = 0;
+    }
     try {
       channel.ack(message);
     } catch {
@@ -120,16 +134,32 @@ export class LaneRegistry {
     }
     if (!this.isRead) this.waitForQuiet();
     const record = laneIn(message.content);
-    if (record !== undefined) this.note(record.address, record.lane);
+    if (record === undefined) this.complain(offset);
+    else this.note(record);
   }
 
-  private note(address: QueueAddress, lane: QueueLane): void {
+  private note({ address, lane }: LaneOfQueue): void {
+    this.untold.delete(this.nameOf({ address, lane }));
     const name = this.parts.names.queue(address);
     const known = this.lanes.get(name) ?? { address, its: new Set() };
     this.lanes.set(name, known);
     if (known.its.has(lane)) return;
     known.its.add(lane);
     this.follower?.(address, lane);
+  }
+
+  private nameOf({ address, lane }: LaneOfQueue): string {
+    return this.parts.names.lane(address, lane);
+  }
+
+  /** Once, for the same comes again with each reading. */
+  private complain(offset: unknown): void {
+    if (this.hasComplained) return;
+    this.hasComplained = true;
+    const { names, log } = this.parts;
+    log.warn(
+      `The stream ${names.lanes} holds what is no record of a lane, the first at offset ${String(offset)}; such messages are passed over`,
+    );
   }
 
   private waitForQuiet(): void {
@@ -163,12 +193,21 @@ export class LaneRegistry {
     }
     this.hasAnswered = false;
     this.consumerTag = undefined;
+    if (++this.quietLooks >= QUIET_LOOKS) this.tellAgain();
     try {
       await channel.cancel(consumerTag);
       await this.consume(channel, lastOffset ?? 'first');
     } catch {
       // The channel is lost, and another comes.
     }
+  }
+
+  /** Somebody else has made a stream in place of the one that told of them: who starts later must find them there. */
+  private tellAgain(): void {
+    const model = this.parts.connection.current;
+    if (model === undefined || this.untold.size === 0) return;
+    // What fails is tried at the next look.
+    this.parts.topology.recordLanesAgain(model, [...this.untold.values()]).catch(() => undefined);
   }
 }
 

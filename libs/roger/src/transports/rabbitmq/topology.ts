@@ -181,6 +181,14 @@ export class Topology {
     });
   }
 
+  /** Writes down lanes that the stream tells of no more. @throws TopologyMismatchError, BrokerRefusedError */
+  recordLanesAgain(connection: ChannelModel, lanes: readonly LaneOfQueue[]): Promise<void> {
+    return this.once(connection, 'record lanes again', async () => {
+      await this.declareLaneRecords(connection);
+      await this.recordLanes(connection, lanes);
+    });
+  }
+
   /** By the jobs exchange, so that who may enqueue may write there. */
   private declareLaneRecords(connection: ChannelModel): Promise<void> {
     const { lanes, jobsExchange } = this.names;
