@@ -79,8 +79,9 @@ const STATES: readonly JobState[] = [
 
 /**
  * The jobs of all nodes, as they were recorded: each in its last known state, within about a tenth of a second of it (that
- * it waits, within five seconds where its node has enqueued more than a thousand that have not begun). The broker has the
- * truth; these rows are what can be asked of it at any time, and what is left when a job is over. The newest come first.
+ * it waits, within five seconds, at most thirty, where its node has enqueued more than a thousand that have not begun). The
+ * broker has the truth; these rows are what can be asked of it at any time, and what is left when a job is over. The newest
+ * come first.
  *
  * Every method rejects with the database's error where that is away, and with InvalidArgumentError.
  *

@@ -2,7 +2,7 @@
 // spool and to the database as it is.
 import type { JobFacts, JobRow, RunRow } from './rows';
 
-export type ColumnType = 'text' | 'bigint' | 'integer' | 'double precision';
+type ColumnType = 'text' | 'bigint' | 'integer' | 'double precision';
 
 export interface Column {
   readonly name: string;

@@ -102,9 +102,9 @@ beforeEach(() => {
 
 /** Confirms until the batch is over. */
 async function confirmAll<T>(result: Promise<T>): Promise<T> {
-  let isOver = false;
-  const over = result.finally(() => (isOver = true));
-  while (!isOver) await transport.confirm(transport.underWay);
+  const batch = { isOver: false };
+  const over = result.finally(() => (batch.isOver = true));
+  while (!batch.isOver) await transport.confirm(transport.underWay);
   return over;
 }
 
