@@ -4,6 +4,7 @@ import type { JobHandler } from 'nestjs-roger';
 import { InvalidArgumentError, InvalidJobArgsError, JobContext, MemoryBroker, RogerJob } from 'nestjs-roger';
 import { TakesRuntimeDefinitions } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
+import { uniquePartition } from '../support/broker';
 import type { EngineApp } from '../support/engine-app';
 import { rogerOn, startEngine } from '../support/engine-app';
 import { DATABASES, newDatabase } from '../support/engine-databases';
@@ -82,7 +83,8 @@ describe.each(DATABASES)('the catalogue in %s', (kind) => {
   });
 
   test('switches a job off and on for all nodes at once, and over restarts', async () => {
-    const roger = rogerOn('RabbitMQ');
+    // All nodes are asked: not those of other tests.
+    const roger = { ...rogerOn('RabbitMQ'), namespace: uniquePartition('n') };
     const database = await newDatabase(kind);
     const one = await startEngine(roger, { database }, PROVIDERS);
     const other = await startEngine(roger, { database }, PROVIDERS);
