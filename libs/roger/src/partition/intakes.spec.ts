@@ -3,6 +3,7 @@ import type { Delivery, DeliveryConsumer, QueueLane, Subscription, Transport } f
 import type { Intake } from './intake';
 import type { IntakesOwner } from './intakes';
 import { Intakes } from './intakes';
+import { MAX_PASSES } from './lane-picker';
 
 const PREFETCH = 8;
 /** Longer than a lane is waited for. */
@@ -106,5 +107,16 @@ test('a higher lane whose consumer is renewed for more jobs is waited for, too',
   bench.prefetch = 10 * PREFETCH;
   bench.intakes.adjust(false);
   expect(bench.begin(3)).toEqual(['p9', 'p9', undefined]);
+  bench.intakes.end();
+});
+
+test('a lane that was passed over too often waits for no other that gets its next jobs', async () => {
+  const bench = await Bench.serving({ normal: 2, p8: 0, p9: 3 * MAX_PASSES });
+  bench.prefetch = 2;
+  bench.bring('p8', 2);
+  const begun = bench.begin(2 * MAX_PASSES + 3);
+  expect(begun.slice(MAX_PASSES, MAX_PASSES + 3)).toEqual(['p8', 'normal', 'p9']);
+  // The last of p8, which was full: more are awaited.
+  expect(begun.slice(2 * MAX_PASSES)).toEqual(['p9', 'p8', 'normal']);
   bench.intakes.end();
 });

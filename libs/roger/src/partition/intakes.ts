@@ -92,7 +92,10 @@ export class Intakes {
     const picked = waiting.find((intake) => intake.lane === lane);
     if (picked === undefined) return undefined;
     if (picked.atHandCount === 0) this.reopen(picked);
-    const intake = this.isHeldUp(picked) ? waiting.find((one) => !this.isHeldUp(one)) : picked;
+    // One that was passed over too often waits for no other: those above would all go before it meanwhile.
+    const isOverdue = picked !== waiting[0];
+    const mayBegin = isOverdue ? picked.atHandCount > 0 : !this.isHeldUp(picked);
+    const intake = mayBegin ? picked : waiting.find((one) => !this.isHeldUp(one));
     if (intake === undefined) return undefined;
     this.picker.began(
       intake.lane,

@@ -412,13 +412,16 @@ export class RabbitmqTransport implements Transport {
     }
   }
 
-  /** A queue that exists can be unreachable: the exchange was deleted, its bindings with it. */
+  /**
+   * A queue that exists can be unreachable: the exchange was deleted, its bindings with it.
+   * @returns whether it exists, as far as the broker says so
+   */
   private async rebind(address: QueueAddress): Promise<boolean> {
     try {
       return await this.inTime(this.topology.rebindQueue(this.controlConnection(), address));
-    } catch {
-      // Without the right to bind, or without an answer, it stays what it was: not found.
-      return false;
+    } catch (error) {
+      // Anybody may ask whether it is there, so it is this user's right to bind it that is missing.
+      return replyCode(error) === ACCESS_REFUSED;
     }
   }
 
