@@ -196,7 +196,7 @@ test('what somebody else writes there harms nobody, and is said once', async () 
   await eventually('it to be said', () => stage.complaints().length > 0);
   await stage.worker.close();
   expect(stage.complaints()).toEqual([
-    `The stream ${stage.stream} holds what is no record of a lane, the first at offset 1; such messages are passed over`,
+    `The stream ${stage.stream} holds what is no record of a lane, the first at offset 2; such messages are passed over`,
   ]);
 
   await stage.enqueue(3, 'after');

@@ -5,6 +5,7 @@ import type { QueueLane } from '../../job/lanes';
 import type { QueueAddress } from '../../job/names';
 import type { BrokerConnection } from './broker-connection';
 import type { BrokerNames } from './broker-names';
+import type { LaneRecord } from './lane-records';
 import { laneIn } from './lane-records';
 import { StandingChannel } from './standing-channel';
 import { within } from './time-limit';
@@ -20,6 +21,9 @@ const PATIENCE_MS = 3_000;
 const LOOK_MS = 5_000;
 /** After so many looks with nothing new before them, the stream has told all that it has. */
 const QUIET_LOOKS = 2;
+
+/** One that is about to be made is there by then, or its maker has died. */
+const MAKING_MS = 2_000;
 
 export interface LaneRegistryParts {
   readonly names: BrokerNames;
@@ -39,6 +43,8 @@ export class LaneRegistry {
   >();
   /** Known, but not told again since the stream is read from its beginning, by the names of the lanes. */
   private readonly untold = new Map<string, LaneOfQueue>();
+  /** Those that are about to be made, by their names: nobody takes from them yet. */
+  private readonly inMaking = new Map<string, NodeJS.Timeout>();
   private readonly watch: NodeJS.Timeout;
   private follower: LaneFollower | undefined;
   private lastOffset: number | undefined;
@@ -78,7 +84,9 @@ export class LaneRegistry {
   /** Tells of all that are known, and of each that becomes known. */
   follow(follower: LaneFollower): void {
     this.follower = follower;
-    for (const { address, lane } of this.all()) follower(address, lane);
+    for (const known of this.all()) {
+      if (!this.inMaking.has(this.nameOf(known))) follower(known.address, known.lane);
+    }
   }
 
   /** Undefined while it can't be known. */
@@ -92,6 +100,7 @@ export class LaneRegistry {
   async close(): Promise<void> {
     clearInterval(this.watch);
     clearTimeout(this.quietTimer);
+    for (const timer of this.inMaking.values()) clearTimeout(timer);
     await this.channel.close();
   }
 
@@ -138,13 +147,26 @@ export class LaneRegistry {
     else this.note(record);
   }
 
-  private note({ address, lane }: LaneOfQueue): void {
-    this.untold.delete(this.nameOf({ address, lane }));
+  private note({ address, lane, isMade }: LaneRecord): void {
+    const laneName = this.nameOf({ address, lane });
+    this.untold.delete(laneName);
     const name = this.parts.names.queue(address);
     const known = this.lanes.get(name) ?? { address, its: new Set() };
     this.lanes.set(name, known);
-    if (known.its.has(lane)) return;
+    const isNew = !known.its.has(lane);
     known.its.add(lane);
+    if (isMade) {
+      if (isNew || this.inMaking.has(laneName)) this.tellOf({ address, lane });
+    } else if (isNew) {
+      const timer = setTimeout(() => this.tellOf({ address, lane }), MAKING_MS).unref();
+      this.inMaking.set(laneName, timer);
+    }
+  }
+
+  private tellOf({ address, lane }: LaneOfQueue): void {
+    const laneName = this.nameOf({ address, lane });
+    clearTimeout(this.inMaking.get(laneName));
+    this.inMaking.delete(laneName);
     this.follower?.(address, lane);
   }
 

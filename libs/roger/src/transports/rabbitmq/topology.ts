@@ -131,14 +131,17 @@ export class Topology {
   }
 
   /**
-   * Makes a lane of a queue that is there: it is written down first, so that one that can be reached is one that all know.
+   * Makes a lane of a queue that is there: it is written down first, so that one that can be reached is one that all know,
+   * and once more after it: to take from a queue that another connection is declaring can cost one's own.
    * @throws TopologyMismatchError, BrokerRefusedError
    */
   makeLane(connection: ChannelModel, address: QueueAddress, lane: QueueLane): Promise<void> {
     return this.once(connection, `make ${this.names.lane(address, lane)}`, async () => {
       await this.declareLaneRecords(connection);
-      await this.recordLanes(connection, [{ address, lane }]);
+      await this.recordLanes(connection, [{ address, lane }], false);
       await this.declareQueueNow(connection, address, lane);
+      // Without it workers wait for a moment, and then take from it all the same.
+      await this.recordLanes(connection, [{ address, lane }], true).catch(() => undefined);
     });
   }
 
@@ -176,7 +179,7 @@ export class Topology {
         if (replyCode(error) !== NOT_FOUND) throw error;
         const lanes = [...whenMissing()];
         await this.declareLaneRecords(connection);
-        await this.recordLanes(connection, lanes);
+        await this.recordLanes(connection, lanes, true);
       }
     });
   }
@@ -185,7 +188,7 @@ export class Topology {
   recordLanesAgain(connection: ChannelModel, lanes: readonly LaneOfQueue[]): Promise<void> {
     return this.once(connection, 'record lanes again', async () => {
       await this.declareLaneRecords(connection);
-      await this.recordLanes(connection, lanes);
+      await this.recordLanes(connection, lanes, true);
     });
   }
 
@@ -200,7 +203,11 @@ export class Topology {
     });
   }
 
-  private async recordLanes(connection: ChannelModel, lanes: readonly LaneOfQueue[]): Promise<void> {
+  private async recordLanes(
+    connection: ChannelModel,
+    lanes: readonly LaneOfQueue[],
+    isMade: boolean,
+  ): Promise<void> {
     if (lanes.length === 0) return;
     const channel: ConfirmChannel = await connection.createConfirmChannel();
     let failure: Error | undefined;
@@ -213,7 +220,12 @@ export class Topology {
     try {
       for (const { address, lane } of lanes) {
         const options = { persistent: true, mandatory: true };
-        channel.publish(this.names.jobsExchange, this.names.lanes, bodyOfLane(address, lane), options);
+        channel.publish(
+          this.names.jobsExchange,
+          this.names.lanes,
+          bodyOfLane({ address, lane, isMade }),
+          options,
+        );
       }
       await channel.waitForConfirms();
     } catch (error) {
