@@ -57,8 +57,9 @@ test('none of 10000 jobs between two attempts is lost or early when the broker i
     ids.map((id) => app.jobs.create(FailsOnce, {}, { partition, id })),
   );
   expect(failures).toEqual([]);
+  const counts = (): string => `${attempts.failedAt.size} have failed and ${attempts.backAt.size} are back`;
   // Some are back, some wait, some have not begun, perhaps.
-  await eventually('some to be back', () => attempts.backAt.size >= 100, 60_000).catch(
+  await eventually('some to be back', () => attempts.backAt.size >= 100, 60_000, counts).catch(
     async (cause: unknown) => {
       const queues = await broker.ctl(
         'list_queues',
@@ -67,14 +68,13 @@ test('none of 10000 jobs between two attempts is lost or early when the broker i
         'messages_unacknowledged',
         'consumers',
       );
-      const { failedAt, backAt } = attempts;
-      throw new Error(`${failedAt.size} have failed and ${backAt.size} are back; ${queues}`, { cause });
+      throw new Error(queues, { cause });
     },
   );
   await broker.kill();
   await eventually('the loss to be noticed', () => app.nodeInfo.waitingPartitions().length === 1);
   await broker.start();
-  await eventually('all to be back', () => attempts.backAt.size === JOBS, 120_000);
+  await eventually('all to be back', () => attempts.backAt.size === JOBS, 60_000, counts);
   const earlyMs = ids.map(
     (id) => (attempts.failedAt.get(id) ?? 0) + LEVEL_SECONDS * 1_000 - (attempts.backAt.get(id) ?? 0),
   );
