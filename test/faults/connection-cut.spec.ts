@@ -9,6 +9,7 @@ import { eventually, served, startApp } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { memoryInUse } from '../support/heap';
 import { Load } from '../support/load';
+import { queueIsThere } from '../support/queue-is-there';
 import { Sightings } from '../support/sightings';
 import type { Direction } from '../support/tcp-proxy';
 import { TcpProxy } from '../support/tcp-proxy';
@@ -109,14 +110,7 @@ test('a connection that is cut again and again under load loses no confirmed job
 test('a connection that is cut while a queue is being declared is healed like any other', async () => {
   const partition = uniquePartition();
   const sightings = new Sightings();
-  const exists = async (): Promise<boolean> => {
-    const asking = await observer.createChannel();
-    asking.on('error', () => undefined);
-    return asking.checkQueue(`${partition}-default`).then(
-      () => asking.close().then(() => true),
-      () => false,
-    );
-  };
+  const exists = (): Promise<boolean> => queueIsThere(observer, `${partition}-default`);
   const delayMs = 300;
   proxy.delay(delayMs);
   const app = await startApp(

@@ -8,6 +8,7 @@ import { afterTest } from '../support/after-test';
 import type { TestApp } from '../support/app';
 import { eventually, served, startApp } from '../support/app';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
+import { queueIsThere } from '../support/queue-is-there';
 import { Sightings } from '../support/sightings';
 import { Work } from '../support/work';
 
@@ -111,7 +112,7 @@ describe('the stream, deleted', () => {
     const stage = await Stage.begin();
     await stage.runs(3, 'before');
     await channel.deleteQueue(stage.stream);
-    await eventually('the stream to be there', () => isThere(stage.stream));
+    await eventually('the stream to be there', () => queueIsThere(operator, stage.stream));
     const lanes = await lanesIn(stage.stream);
     await eventually('the lane to be told again', () => lanes.includes('p3'), BOUND_MS);
   });
@@ -204,15 +205,3 @@ test('what somebody else writes there harms nobody, and is said once', async () 
   await stage.startWorker();
   await stage.sightings.ended(['after', 'p8'], BOUND_MS);
 });
-
-async function isThere(queue: string): Promise<boolean> {
-  const asking = await operator.createChannel();
-  asking.on('error', () => undefined);
-  try {
-    await asking.checkQueue(queue);
-    await asking.close();
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -11,6 +11,7 @@ import { testsAtOnce } from '../support/at-once';
 import { sharedBrokerUri, uniquePartition } from '../support/broker';
 import { KeyedWork } from '../support/keyed-work';
 import { keyedPartition } from '../support/keyed-partition';
+import { queueIsThere } from '../support/queue-is-there';
 import { Sightings } from '../support/sightings';
 import { sharedClock, Work } from '../support/work';
 
@@ -39,18 +40,6 @@ describe('on the broker', () => {
     channel = await connection.createChannel();
   });
   afterAll(() => connection.close());
-
-  async function isThere(queue: string): Promise<boolean> {
-    const asking = await connection.createChannel();
-    asking.on('error', () => undefined);
-    try {
-      await asking.checkQueue(queue);
-      await asking.close();
-      return true;
-    } catch {
-      return false;
-    }
-  }
 
   together('a job begins within a second of its time, by delayMs and by runAt', async () => {
     const partition = uniquePartition();
@@ -161,7 +150,7 @@ describe('on the broker', () => {
     const { jobs, globalState, sightings } = await startWorker(partition, worker);
     await jobs.enqueue(Work, {}, { partition, delayMs: 2_000, id: 'a' });
     await jobs.enqueue(Work, {}, { partition, delayMs: 3_000, id: 'b' });
-    expect(await isThere(`${partition}.roger.ledgers`)).toBe(false);
+    expect(await queueIsThere(connection, `${partition}.roger.ledgers`)).toBe(false);
     expect(await globalState.cancelJob(partition, 'a')).toMatchObject({ met: 'unseen' });
     await sightings.ended(['b']);
     expect(sightings.ids('began')).toEqual(['b']);
@@ -175,9 +164,9 @@ describe('on the broker', () => {
     const { partition, worker } = keyedPartition();
     const { jobs, globalState } = await startWorker(partition, worker);
     await jobs.enqueue(Work, {}, { partition, delayMs: 19 * HOUR, id: 'short' });
-    expect(await isThere(`${partition}.roger.ledgers`)).toBe(false);
+    expect(await queueIsThere(connection, `${partition}.roger.ledgers`)).toBe(false);
     await jobs.enqueueMany(Work, [{}, {}, {}], { partition, delayMs: 21 * HOUR });
-    expect(await isThere(`${partition}.roger.ledgers`)).toBe(true);
+    expect(await queueIsThere(connection, `${partition}.roger.ledgers`)).toBe(true);
     expect(await globalState.cancelJob(partition, 'short')).toMatchObject({ met: 'unseen', missing: [] });
   });
 

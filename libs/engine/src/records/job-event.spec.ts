@@ -1,9 +1,9 @@
 // An event is read as it was written, be it by an older version; what no event has made is none.
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunRun, endedJob, endedRun, enqueuedJob } from './event-rows';
-import type { EventRows } from './job-event';
 import { JobEvent, readJobEvent } from './job-event';
 import { FactsReader } from './job-facts';
+import type { EventRows } from './rows';
 
 const JOB: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 1_000 };
 const FULL: Job = {

@@ -1,17 +1,14 @@
 // What an event makes of a job and of a run. Once it has its text (one record of JSON by short names, without what is null),
 // no more of it is kept than tells it from others: very many wait to be written, and each object that does is garbage later.
 import { isOfEnqueueing } from './event-rows';
-import { FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
+import type { Column } from './record-layout';
+import { columnsOf, FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
 import { textOf } from './record-text';
-import type { JobFacts, JobPlace, JobRow, RunResult, RunRow } from './rows';
+import type { EventRows, JobFacts, JobPlace, JobRow, RunResult, RunRow } from './rows';
 
-/** The rows that an event makes. */
-export interface EventRows {
-  readonly job: JobRow | undefined;
-  readonly run: RunRow | undefined;
-  /** Of a run that has ended: how long its job had waited, in ms, where that is known. */
-  readonly waitMs?: number | undefined;
-}
+const FACTS_COLUMNS = columnsOf(FACTS_LAYOUT);
+const JOB_COLUMNS = columnsOf(JOB_LAYOUT);
+const RUN_COLUMNS = columnsOf(RUN_LAYOUT);
 
 /** Which job's row it makes, and where that stands among others of the job. */
 export interface JobMark extends JobPlace {
@@ -43,7 +40,7 @@ export class JobEvent {
   static of(rows: EventRows): JobEvent {
     const { job, run, waitMs } = rows;
     return new JobEvent(
-      textOfRows(rows),
+      textOf(rows),
       job === undefined ? undefined : markOfJob(job),
       run === undefined ? undefined : markOfRun(run, waitMs),
     );
@@ -82,10 +79,10 @@ function readRows(text: string): EventRows | undefined {
   }
   if (typeof record !== 'object' || record === null) return undefined;
   const values = record as Readonly<Record<string, unknown>>;
-  const facts = readPart(values, FACTS_LAYOUT) as JobFacts;
+  const facts = readPart(values, FACTS_COLUMNS) as JobFacts;
   if (!isFacts(facts)) return undefined;
-  const job = readPart(values, JOB_LAYOUT) as Omit<JobRow, 'facts'>;
-  const run = readPart(values, RUN_LAYOUT) as Omit<RunRow, 'facts'>;
+  const job = readPart(values, JOB_COLUMNS) as Omit<JobRow, 'facts'>;
+  const run = readPart(values, RUN_COLUMNS) as Omit<RunRow, 'facts'>;
   const { w } = values;
   const hasJob = typeof job.state === 'string' && Number.isFinite(job.seq_phase);
   const hasRun = typeof run.id === 'string' && Number.isFinite(run.seq);
@@ -97,14 +94,10 @@ function readRows(text: string): EventRows | undefined {
   };
 }
 
-type Layout = Readonly<
-  Record<string, readonly [short: string, type: string, otherwise?: string | undefined]>
->;
-
 /** What it has for each column; nothing is checked yet. */
-function readPart(record: Readonly<Record<string, unknown>>, layout: Layout): object {
+function readPart(record: Readonly<Record<string, unknown>>, columns: readonly Column[]): object {
   return Object.fromEntries(
-    Object.entries(layout).map(([name, [short, , otherwise = short]]) => {
+    columns.map(({ name, short, otherwise = short }) => {
       const value = record[short];
       return [name, (value === undefined ? record[otherwise] : value) ?? null];
     }),
@@ -116,13 +109,7 @@ function isFacts(facts: JobFacts): boolean {
   return texts.every((text) => typeof text === 'string') && Number.isFinite(facts.queued_at);
 }
 
-/** One record of JSON. */
-export function textOfRows({ job, run, waitMs }: EventRows): string {
-  const facts = (job ?? run)?.facts;
-  return facts === undefined ? '{}' : textOf(facts, job, run, waitMs);
-}
-
-function markOfJob(row: JobRow): JobMark {
+export function markOfJob(row: JobRow): JobMark {
   const { facts, seq_phase, seq_at, seq_run } = row;
   return {
     key: `${facts.partition}/${facts.job_id}`,

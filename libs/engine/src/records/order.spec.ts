@@ -2,9 +2,10 @@
 import fc from 'fast-check';
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunJob, begunRun, endedJob, enqueuedJob } from './event-rows';
+import { markOfJob } from './job-event';
 import { FactsReader } from './job-facts';
 import type { JobRow } from './rows';
-import { decreePhaseOf, holdsOver, isFinal, placeOf } from './rows';
+import { decreePhaseOf, holdsOver, isFinal } from './rows';
 
 const facts = new FactsReader('full', 1_000);
 const BASE: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 0 };
@@ -63,7 +64,7 @@ function recordOf(one: Job, id: string, startedAt: number): RunRecord {
 
 function settled(rows: readonly JobRow[]): JobRow | undefined {
   return rows.reduce<JobRow | undefined>(
-    (held, row) => (held === undefined || holdsOver(placeOf(row), placeOf(held)) ? row : held),
+    (held, row) => (held === undefined || holdsOver(markOfJob(row), markOfJob(held)) ? row : held),
     undefined,
   );
 }

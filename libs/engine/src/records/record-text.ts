@@ -1,14 +1,11 @@
 // The text of a record: JSON by short names, without what is null. Written out, not by a loop over the layout, and made by one
 // call of JSON.stringify: it is done several times for each job.
-import type { JobFacts, JobRow, RunRow } from './rows';
+import type { EventRows } from './rows';
 
 /** What the job's row has from its run's stands in the run's only. */
-export function textOf(
-  facts: JobFacts,
-  job: JobRow | undefined,
-  run: RunRow | undefined,
-  waitMs: number | undefined,
-): string {
+export function textOf({ job, run, waitMs }: EventRows): string {
+  const facts = (job ?? run)?.facts;
+  if (facts === undefined) return '{}';
   return JSON.stringify({
     a: facts.partition,
     b: facts.job_id,

@@ -134,6 +134,14 @@ export interface RunRow {
   readonly seq: number;
 }
 
+/** The rows that an event makes. */
+export interface EventRows {
+  readonly job: JobRow | undefined;
+  readonly run: RunRow | undefined;
+  /** Of a run that has ended: how long its job had waited, in ms, where that is known. */
+  readonly waitMs?: number | undefined;
+}
+
 export const RUN_BEGUN = 0;
 /** A thread has it, and its time counts. */
 export const RUN_LIMITED = 1;
@@ -171,10 +179,6 @@ export interface JobPlace {
   readonly phase: number;
   readonly at: number;
   readonly run: string;
-}
-
-export function placeOf({ facts, seq_phase, seq_at, seq_run }: JobRow): JobPlace {
-  return { life: facts.queued_at, phase: seq_phase, at: seq_at, run: seq_run };
 }
 
 /**

@@ -1,6 +1,7 @@
 // Runs that have begun and of which no row is made yet: most are over before one would be written.
-import type { EventRows } from '../records/job-event';
-import { JobEvent, textOfRows } from '../records/job-event';
+import { JobEvent } from '../records/job-event';
+import { textOf } from '../records/record-text';
+import type { EventRows } from '../records/rows';
 import type { Segment, Spool } from './spool';
 import { UNSPOOLED } from './spool';
 
@@ -12,7 +13,7 @@ export class BegunRun {
     private readonly rows: EventRows,
     spool: Pick<Spool, 'append'> | undefined,
   ) {
-    this.segment = spool === undefined ? UNSPOOLED : spool.append(textOfRows(rows));
+    this.segment = spool === undefined ? UNSPOOLED : spool.append(textOf(rows));
     this.segment.hold();
   }
 

@@ -4,9 +4,10 @@ import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HeldRelease, Job, JobEnd, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
+import { markOfJob } from '../records/job-event';
 import { FactsReader } from '../records/job-facts';
 import type { JobRow, RunRow } from '../records/rows';
-import { holdsOver, placeOf, RUN_UNSETTLED } from '../records/rows';
+import { holdsOver, RUN_UNSETTLED } from '../records/rows';
 import type { BatchStore } from './history-writer';
 import { HistoryWriter } from './history-writer';
 import { thisProcess } from './process-identity';
@@ -31,7 +32,7 @@ class Database implements BatchStore {
     } of events) {
       if (row === undefined) continue;
       const other = this.jobs.get(row.facts.job_id);
-      if (other === undefined || holdsOver(placeOf(row), placeOf(other)))
+      if (other === undefined || holdsOver(markOfJob(row), markOfJob(other)))
         this.jobs.set(row.facts.job_id, row);
     }
     for (const {

@@ -100,8 +100,9 @@ export class LaneRegistry {
   async close(): Promise<void> {
     clearInterval(this.watch);
     clearTimeout(this.quietTimer);
-    for (const timer of this.inMaking.values()) clearTimeout(timer);
     await this.channel.close();
+    // None is told of any more.
+    for (const timer of this.inMaking.values()) clearTimeout(timer);
   }
 
   private *all(): Generator<LaneOfQueue> {
