@@ -1,10 +1,11 @@
 // Jobs without keys never touch a ledger.
-import type { Channel, ChannelModel } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import { connect } from 'amqplib';
 import { eventually, served, startApp } from '../support/app';
 import { sharedBrokerUri } from '../support/broker';
 import { keyedPartition } from '../support/keyed-partition';
 import { KEYED, KeyedWork } from '../support/keyed-work';
+import { queueIsThere } from '../support/queue-is-there';
 import { Sightings } from '../support/sightings';
 import { Work } from '../support/work';
 
@@ -20,16 +21,7 @@ afterAll(() => observer.close());
 async function existing(names: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const name of names) {
-    // The broker closes a channel over a queue that it doesn't have.
-    const channel: Channel = await observer.createChannel();
-    channel.on('error', () => undefined);
-    await channel.checkQueue(name).then(
-      async () => {
-        found.push(name);
-        await channel.close();
-      },
-      () => undefined,
-    );
+    if (await queueIsThere(observer, name)) found.push(name);
   }
   return found;
 }
