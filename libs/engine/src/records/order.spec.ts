@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunJob, begunRun, endedJob, enqueuedJob } from './event-rows';
-import { markOfJob } from './job-event';
+import { markOfJob } from './event-marks';
 import { FactsReader } from './job-facts';
 import type { JobRow } from './rows';
 import { decreePhaseOf, holdsOver, isFinal } from './rows';

@@ -7,6 +7,7 @@ import { HELD, heldMessage } from '../records/event-rows';
 import type { JobState } from '../records/rows';
 import { RUN_UNSETTLED } from '../records/rows';
 import type { BatchStore } from '../writer/history-writer';
+import type { Line } from '../writer/lines';
 import type { Batch } from '../writer/record-buffer';
 import type { EachRecord } from './batch-sql';
 import { POSTGRES_COUNTS, POSTGRES_EVENTS, recordOfCount, SQLITE_COUNTS, SQLITE_EVENTS } from './batch-sql';
@@ -76,24 +77,28 @@ export class EngineStore implements BatchStore {
         returning node`.execute(trx);
       // It was written before, and only the answer was lost: counts must not be added twice.
       if (rows.length === 0) return;
-      const records = events.map(({ text }) => text);
-      await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
-      const counted = counts.map((count) => JSON.stringify(recordOfCount(count)));
-      await this.upsert(trx, counted, SQLITE_COUNTS, POSTGRES_COUNTS);
+      if (events.length > 0) {
+        const records = listOf(events.map(({ line }) => line));
+        await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
+      }
+      if (counts.length > 0) {
+        const records = Buffer.from(JSON.stringify(counts.map(recordOfCount)));
+        await this.upsert(trx, records, SQLITE_COUNTS, POSTGRES_COUNTS);
+      }
     });
   }
 
+  /** @param records as a list, in JSON */
   private async upsert(
     trx: Transaction<Tables>,
-    records: readonly string[],
+    records: Buffer,
     inSqlite: readonly EachRecord[],
     inPostgres: string,
   ): Promise<void> {
-    if (records.length === 0) return;
     await trx.executeQuery(
       this.dialect === 'sqlite'
         ? CompiledQuery.raw('', [new Records(records, inSqlite)])
-        : CompiledQuery.raw(inPostgres, [listOf(records)]),
+        : CompiledQuery.raw(inPostgres, [records]),
     );
   }
 
@@ -155,13 +160,13 @@ export class EngineStore implements BatchStore {
   }
 }
 
-/** As bytes: to make one long string, only to have it encoded, takes several times as long. */
-function listOf(records: readonly string[]): Buffer {
-  const bytes = Buffer.allocUnsafe(records.reduce((sum, record) => sum + Buffer.byteLength(record) + 1, 1));
+/** As bytes, as they are: to make one long string, only to have it encoded, takes several times as long. */
+function listOf(lines: readonly Line[]): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(lines.reduce((sum, line) => sum + line.byteLength + 1, 1));
   let end = bytes.write('[');
-  for (const record of records) {
+  for (const line of lines) {
     if (end > 1) end += bytes.write(',', end);
-    end += bytes.write(record, end);
+    end = line.copyTo(bytes, end);
   }
   bytes.write(']', end);
   return bytes;

@@ -20,9 +20,9 @@ class SqliteError extends Error {
 
 /** In place of a statement and its parameters: statements that are carried out for each of these records. */
 export class Records {
-  /** @param records objects as JSON. Not as one long string: that one would take ten times as long to the thread */
+  /** @param records a list of objects, as JSON: as bytes it takes no time to the thread, as one long string 10 µs a record */
   constructor(
-    readonly records: readonly string[],
+    readonly records: Buffer,
     readonly statements: readonly EachRecord[],
   ) {}
 }

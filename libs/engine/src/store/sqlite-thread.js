@@ -33,8 +33,8 @@ function carryOut({ text, parameters }) {
   return { rows: [], changes, lastInsertRowid };
 }
 
-function carryOutEach({ records: texts, statements: each }) {
-  const records = texts.map((text) => JSON.parse(text));
+function carryOutEach({ records: bytes, statements: each }) {
+  const records = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
   for (const { sql, mark, columns } of each) {
     const statement = statementOf(sql);
     for (const record of records) {

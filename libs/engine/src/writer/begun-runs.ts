@@ -1,29 +1,23 @@
 // Runs that have begun and of which no row is made yet: most are over before one would be written.
-import { JobEvent } from '../records/job-event';
 import { textOf } from '../records/record-text';
 import type { EventRows } from '../records/rows';
-import type { Segment, Spool } from './spool';
-import { UNSPOOLED } from './spool';
+import type { Line, Lines } from './lines';
+import type { Spool } from './spool';
 
 export class BegunRun {
   /** In a spool, which has to have it before the handler is called. */
-  readonly segment: Segment;
+  readonly line: Line | undefined;
 
   constructor(
-    private readonly rows: EventRows,
+    readonly rows: EventRows,
     spool: Pick<Spool, 'append'> | undefined,
   ) {
-    this.segment = spool === undefined ? UNSPOOLED : spool.append(textOf(rows));
-    this.segment.hold();
+    this.line = spool?.append(textOf(rows));
   }
 
   /** Its place in the order; undefined: that of its job had been told before. */
   get seqAt(): number | undefined {
     return this.rows.job?.seq_at;
-  }
-
-  get event(): JobEvent {
-    return JobEvent.of(this.rows);
   }
 }
 
@@ -40,7 +34,7 @@ export class BegunRuns {
   }
 
   add(runId: string, begun: BegunRun): void {
-    this.waiting.get(runId)?.segment.release();
+    this.waiting.get(runId)?.line?.release();
     this.waiting.set(runId, begun);
   }
 
@@ -49,14 +43,14 @@ export class BegunRuns {
     const begun = this.waiting.get(runId);
     if (begun === undefined) return;
     this.waiting.delete(runId);
-    begun.segment.release();
+    begun.line?.release();
   }
 
-  /** Those that go on have rows now. */
-  take(record: (begun: BegunRun) => void): void {
-    for (const begun of this.waiting.values()) {
-      record(begun);
-      begun.segment.release();
+  /** Those that go on have rows now. @param lines for those that have none */
+  take(lines: Pick<Lines, 'append'>, record: (rows: EventRows, line: Line) => void): void {
+    for (const { rows, line = lines.append(textOf(rows)) } of this.waiting.values()) {
+      record(rows, line);
+      line.release();
     }
     this.waiting.clear();
   }

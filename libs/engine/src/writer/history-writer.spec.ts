@@ -13,7 +13,7 @@ const OPTIONS: WriterOptions = {
   maxValueBytes: 100,
 };
 
-const NOTHING: Batch = { events: [], counts: [], segments: new Map() };
+const NOTHING: Batch = { events: [], counts: [] };
 
 class Refused extends Error {}
 

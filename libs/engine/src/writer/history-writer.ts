@@ -11,14 +11,16 @@ import {
   unsettledJob,
   unsettledRun,
 } from '../records/event-rows';
+import { marksOf } from '../records/event-marks';
 import type { FactsReader } from '../records/job-facts';
-import type { JobFacts } from '../records/rows';
-import { JobEvent } from '../records/job-event';
+import { textOf } from '../records/record-text';
+import type { EventRows, JobFacts } from '../records/rows';
 import { BegunRun, BegunRuns } from './begun-runs';
+import type { Line } from './lines';
+import { Lines } from './lines';
 import type { Batch, BufferLimits } from './record-buffer';
 import { RecordBuffer, rowsOf } from './record-buffer';
-import type { Segment, Spool } from './spool';
-import { UNSPOOLED } from './spool';
+import type { Spool } from './spool';
 import { SpoolReplay } from './spool-replay';
 import { Sweeps } from './sweeps';
 import { UnsettledEnds } from './unsettled-ends';
@@ -97,6 +99,7 @@ export class HistoryWriter implements JobRecorder {
   private isClosed = false;
   private heartbeat: NodeJS.Timeout | undefined;
   private readonly replay: SpoolReplay | undefined;
+  private readonly lines: Pick<Lines, 'append'>;
 
   constructor(
     private readonly parts: WriterParts,
@@ -104,6 +107,7 @@ export class HistoryWriter implements JobRecorder {
   ) {
     this.buffer = new RecordBuffer(options);
     const { spool, store, log } = parts;
+    this.lines = spool ?? new Lines();
     this.sweeps = new Sweeps(
       spool,
       () => this.flushSoon(),
@@ -114,8 +118,8 @@ export class HistoryWriter implements JobRecorder {
     this.replay = new SpoolReplay({
       ...{ spool, store, log },
       room: () => options.maxRows / 2 - this.buffer.rowCount,
-      add: (event, isCounted, segment) => {
-        this.add(event, isCounted, segment);
+      add: (rows, isCounted, line) => {
+        this.add(rows, line, isCounted);
         this.flushSoon();
       },
       addSweep: (sweep) => this.sweeps.add(sweep),
@@ -142,7 +146,7 @@ export class HistoryWriter implements JobRecorder {
 
   enqueued(job: Job, heldWhy?: string): void {
     const row = enqueuedJob(this.parts.facts.read(job), job, heldWhy);
-    this.record(JobEvent.of({ job: row, run: undefined }));
+    this.record({ job: row, run: undefined });
   }
 
   began(run: RunRecord): Promise<void> | undefined {
@@ -164,14 +168,14 @@ export class HistoryWriter implements JobRecorder {
   ending(end: JobEnd): void {
     const { job } = end;
     if (job === undefined || this.unsettled === undefined) return;
-    this.unsettled.add(end, this.eventOf(end, job, unsettledJob, unsettledRun));
+    this.unsettled.add(end, this.endRows(end, job, unsettledJob, unsettledRun));
   }
 
   ended(end: JobEnd): void {
     const { job, run } = end;
     // What could not be read has no name to be found by; it stands among the buried.
     if (job === undefined) return;
-    this.record(this.eventOf(end, job, endedJob, endedRun));
+    this.record(this.endRows(end, job, endedJob, endedRun));
     if (run !== undefined) {
       this.running.delete(run.id);
       this.begun.outdone(run.id);
@@ -185,7 +189,7 @@ export class HistoryWriter implements JobRecorder {
 
   held(job: Job, why: string, at: number): void {
     const row = heldJob(this.parts.facts.read(job), job, why, at);
-    this.record(JobEvent.of({ job: row, run: undefined }));
+    this.record({ job: row, run: undefined });
   }
 
   released(release: HeldRelease, at: number): void {
@@ -193,30 +197,24 @@ export class HistoryWriter implements JobRecorder {
   }
 
   /** @param toJob and `toRun` make the rows of the end */
-  private eventOf(end: JobEnd, job: Job, toJob: typeof endedJob, toRun: typeof endedRun): JobEvent {
+  private endRows(end: JobEnd, job: Job, toJob: typeof endedJob, toRun: typeof endedRun): EventRows {
     const { run, at } = end;
     const known = run === undefined ? undefined : this.running.get(run.id);
     const facts = known ?? this.parts.facts.read(job);
     const row = toJob(facts, job, end, this.parts.nodeId, this.clock.next(at));
-    if (run === undefined) return JobEvent.of({ job: row, run: undefined });
-    return JobEvent.of({
-      job: row,
-      run: toRun(facts, run, end, this.valueOf(end.result)),
-      waitMs: waitOf(run),
-    });
+    if (run === undefined) return { job: row, run: undefined };
+    return { job: row, run: toRun(facts, run, end, this.valueOf(end.result)), waitMs: waitOf(run) };
   }
 
-  private record(event: JobEvent): void {
-    const { spool } = this.parts;
-    this.add(event, true, spool === undefined ? UNSPOOLED : spool.append(event.text));
+  private record(rows: EventRows): void {
+    const line = this.lines.append(textOf(rows));
+    this.add(rows, line, true);
+    line.release();
     this.flushSoon();
   }
 
-  private add(event: JobEvent, isCounted: boolean, segment: Segment): void {
-    // Else the first of two rows that outdoes the other would let the segment go.
-    segment.hold();
-    this.dropped(this.buffer.add(event, isCounted, segment));
-    segment.release();
+  private add(rows: EventRows, line: Line, isCounted: boolean): void {
+    this.dropped(this.buffer.add(marksOf(rows), line, isCounted));
   }
 
   private valueOf(result: unknown): string | null {
@@ -301,9 +299,7 @@ export class HistoryWriter implements JobRecorder {
 
   private async writeBatch(): Promise<boolean> {
     if (this.pending.length === 0) {
-      this.begun.take(({ event, segment }) => {
-        this.add(event, true, segment);
-      });
+      this.begun.take(this.lines, (rows, line) => this.add(rows, line, true));
       this.pending.push({
         batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.isFlushing),
         number: ++this.lastBatch,
@@ -388,19 +384,26 @@ export class HistoryWriter implements JobRecorder {
   }
 }
 
-function halvesOf({ events, counts, segments }: Batch): readonly [Batch, Batch] {
+function halvesOf({ events, counts }: Batch): readonly [Batch, Batch] {
   const [only] = events;
   const isOne = events.length === 1 && only !== undefined;
+  if (isOne) {
+    // Each lets go of the line for itself.
+    only.line.hold();
+    return [
+      { events: [only.ofJob()], counts },
+      { events: [only.ofRun()], counts: [] },
+    ];
+  }
   const middle = Math.ceil(events.length / 2);
   return [
-    // The second is written last, and lets go for both.
-    { events: isOne ? [only.ofJob()] : events.slice(0, middle), counts, segments: new Map() },
-    { events: isOne ? [only.ofRun()] : events.slice(middle), counts: [], segments },
+    { events: events.slice(0, middle), counts },
+    { events: events.slice(middle), counts: [] },
   ];
 }
 
-function release({ segments }: Batch): void {
-  for (const [segment, rows] of segments) segment.release(rows);
+function release({ events }: Batch): void {
+  for (const { line } of events) line.release();
 }
 
 /** Of a later attempt it is not known on this node since when it waited. */

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { RogerLog } from 'nestjs-roger';
-import type { JobEvent } from '../records/job-event';
+import type { EventRows } from '../records/rows';
 import type { Sweep } from './spool-lines';
 import { readLine } from './spool-lines';
 
@@ -18,19 +18,19 @@ export class LegacyReader {
   /** Lines that no event has made. */
   unread = 0;
   /** By run. */
-  private readonly unsettled = new Map<string, JobEvent>();
+  private readonly unsettled = new Map<string, EventRows>();
 
   constructor(private readonly parts: LegacyReaderParts) {}
 
   /** @param files in the order in which they were written, or a run could count with both of its ends */
-  async *partsOf(files: readonly string[]): AsyncGenerator<readonly JobEvent[]> {
-    let part: JobEvent[] = [];
+  async *partsOf(files: readonly string[]): AsyncGenerator<readonly EventRows[]> {
+    let part: EventRows[] = [];
     for (const file of files) {
       try {
         for await (const text of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-          const event = this.take(text);
-          if (event === undefined) continue;
-          part.push(event);
+          const rows = this.take(text);
+          if (rows === undefined) continue;
+          part.push(rows);
           if (part.length < PART) continue;
           yield part;
           part = [];
@@ -44,8 +44,8 @@ export class LegacyReader {
     for (let from = 0; from < last.length; from += PART) yield last.slice(from, from + PART);
   }
 
-  /** @returns an event that counts whatever follows it. */
-  private take(text: string): JobEvent | undefined {
+  /** @returns rows of an event that counts whatever follows it. */
+  private take(text: string): EventRows | undefined {
     const line = readLine(text);
     if (line === undefined) {
       this.unread++;
@@ -56,14 +56,14 @@ export class LegacyReader {
       this.parts.onSweep(line.sweep);
       return undefined;
     }
-    const { event } = line;
-    const { run } = event;
+    const { rows } = line;
+    const { run } = rows;
     if (run !== undefined && run.result !== null) this.unsettled.delete(run.id);
     if (line.kind === 'unsettled' && run !== undefined) {
-      this.unsettled.set(run.id, event);
+      this.unsettled.set(run.id, rows);
       return undefined;
     }
     this.read++;
-    return event;
+    return rows;
   }
 }

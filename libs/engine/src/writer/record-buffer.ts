@@ -1,19 +1,19 @@
 // Holds events until they are written: the latest of each job and run, bounded in number and size.
-import type { JobEvent, JobMark, RunMark } from '../records/job-event';
+import type { EventMarks, JobMark, RunMark } from '../records/event-marks';
+import { rowsIn, textOf } from '../records/record-text';
+import type { EventRows } from '../records/rows';
 import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
+import type { Line } from './lines';
+import { bytesOf, Segment } from './lines';
 import { Rate } from './rate';
-import type { Segment } from './spool';
-import { UNSPOOLED } from './spool';
 
 /** What goes to the database in one transaction. */
 export interface Batch {
-  /** No two of one job, and no two of one run. */
-  readonly events: readonly JobEvent[];
+  /** No two of one job, and no two of one run. Their lines are held for it until the database has them. */
+  readonly events: readonly LinedEvent[];
   readonly counts: readonly Counted[];
-  /** How many of the events each segment has: they are let go when the database has them. */
-  readonly segments: ReadonlyMap<Segment, number>;
 }
 
 /** How many rows of the tables its events make. */
@@ -37,22 +37,64 @@ const HOLD_MS = 30_000;
 const SHORT_HOLD_MS = 5_000;
 /** But of what may be kept in memory they take no more than this share. */
 const HELD_SHARE = 0.5;
-/** What an event takes of memory besides its text. */
-const EVENT_BYTES = 500;
+/** What an event takes of memory besides its line. */
+const EVENT_BYTES = 400;
 
 /** An event, for what it makes of a job, or of a run, or both. */
-class Held {
+export class LinedEvent implements EventMarks {
+  constructor(
+    readonly job: JobMark | undefined,
+    readonly run: RunMark | undefined,
+    readonly line: Line,
+  ) {}
+
+  /** As the line has them. */
+  get rows(): EventRows {
+    const { text } = this.line;
+    const rows = rowsIn(text);
+    if (rows === undefined) throw new Error(`the text of an event is none: ${text}`);
+    return rows;
+  }
+
+  /** The event without what it makes of the run. */
+  ofJob(): LinedEvent {
+    if (this.run === undefined) return this;
+    return new LinedEvent(this.job, undefined, this.lineOf({ job: this.rows.job, run: undefined }));
+  }
+
+  /** The event without what it makes of the job. */
+  ofRun(): LinedEvent {
+    if (this.job === undefined) return this;
+    return new LinedEvent(undefined, this.run, this.lineOf({ ...this.rows, job: undefined }));
+  }
+
+  /** Who lets it go lets the line go that it was made of. */
+  private lineOf(rows: EventRows): Line {
+    const text = textOf(rows);
+    return new Segment(bytesOf(text), () => this.line.release()).append(text);
+  }
+}
+
+class Held extends LinedEvent {
   /** In how many of the maps it is. */
   places = 0;
   /** In whole ms, by `performance.now()`. */
   readonly addedAt = Math.floor(performance.now());
 
   constructor(
-    readonly event: JobEvent,
-    readonly segment: Segment,
+    { job, run }: EventMarks,
+    line: Line,
     /** Whether the run counts when it is written, with its row: so it does once, whoever writes it in the end. */
     readonly isCounted: boolean,
-  ) {}
+    /** How much had been added before it. */
+    readonly addedBytes: number,
+  ) {
+    super(job, run, line);
+  }
+
+  get bytes(): number {
+    return EVENT_BYTES + this.line.byteLength;
+  }
 }
 
 export class RecordBuffer {
@@ -63,6 +105,8 @@ export class RecordBuffer {
   private readonly counts = new HourlyCounts();
   private readonly outdone = new Rate();
   private bytes = 0;
+  /** Since the start. */
+  private addedBytes = 0;
 
   constructor(private readonly limits: BufferLimits) {}
 
@@ -84,13 +128,15 @@ export class RecordBuffer {
   }
 
   /**
+   * @param line that it is in; held by the buffer from now on, too, as long as a row of it is to be written
    * @param isCounted whether a run that has ended is to be counted
    * @returns how many older rows had to go.
    */
-  add(event: JobEvent, isCounted: boolean, segment: Segment = UNSPOOLED): number {
-    const held = new Held(event, segment, isCounted);
-    if (event.job !== undefined) this.addJob(event.job, held);
-    if (event.run !== undefined) this.addRun(event.run, held);
+  add(marks: EventMarks, line: Line, isCounted: boolean): number {
+    const held = new Held(marks, line, isCounted, this.addedBytes);
+    this.addedBytes += held.bytes;
+    if (marks.job !== undefined) this.addJob(marks.job, held);
+    if (marks.run !== undefined) this.addRun(marks.run, held);
     return this.shrink();
   }
 
@@ -98,7 +144,7 @@ export class RecordBuffer {
     const { key } = job;
     const map = this.jobs.has(key) ? this.jobs : this.waiting;
     const other = map.get(key);
-    if (other?.event.job !== undefined && !holdsOver(job, other.event.job)) return;
+    if (other?.job !== undefined && !holdsOver(job, other.job)) return;
     this.put(other === undefined && job.isOfEnqueueing ? this.waiting : this.jobs, key, held);
     if (other === undefined) return;
     if (map === this.waiting) {
@@ -110,7 +156,7 @@ export class RecordBuffer {
 
   private addRun({ id, seq }: RunMark, held: Held): void {
     const other = this.runs.get(id);
-    if (other?.event.run !== undefined && seq <= other.event.run.seq) return;
+    if (other?.run !== undefined && seq <= other.run.seq) return;
     this.put(this.runs, id, held);
     if (other !== undefined) this.letGo(other);
   }
@@ -118,8 +164,8 @@ export class RecordBuffer {
   private put(map: Map<string, Held>, key: string, held: Held): void {
     map.set(key, held);
     if (held.places++ > 0) return;
-    held.segment.hold();
-    this.bytes += bytesOf(held);
+    held.line.hold();
+    this.bytes += held.bytes;
   }
 
   /**
@@ -139,8 +185,11 @@ export class RecordBuffer {
     const maxHeld = isAll || this.waiting.size < MANY ? 0 : this.maxHeld;
     const now = performance.now();
     const addedBefore = now - this.holdMsAt(now);
+    // What follows a line in its segment stays in memory, too.
+    const bytesBeforeHeld = this.addedBytes - HELD_SHARE * this.limits.maxBytes;
     for (const [key, held] of this.waiting) {
-      const isHeld = this.waiting.size <= maxHeld && held.addedAt > addedBefore;
+      const isRecent = held.addedAt > addedBefore && held.addedBytes >= bytesBeforeHeld;
+      const isHeld = isRecent && this.waiting.size <= maxHeld;
       if (isHeld || isFull(batch.jobs)) break;
       this.waiting.delete(key);
       this.takeJob(held, batch);
@@ -150,9 +199,9 @@ export class RecordBuffer {
       this.runs.delete(id);
       this.count(held);
       batch.runs++;
-      this.taken(held, held.event.ofRun(), batch);
+      this.takeRun(held, batch);
     }
-    return { events: batch.events, counts: this.counts.take(), segments: batch.segments };
+    return { events: batch.events, counts: this.counts.take() };
   }
 
   private holdMsAt(now: number): number {
@@ -161,25 +210,36 @@ export class RecordBuffer {
 
   /** With its run, where that has nothing newer either. */
   private takeJob(held: Held, batch: BatchInMaking): void {
-    const { event } = held;
+    const { run } = held;
     batch.jobs++;
-    const isWhole = event.run !== undefined && this.runs.get(event.run.id) === held;
+    const isWhole = run !== undefined && this.runs.get(run.id) === held;
     if (isWhole) {
-      this.runs.delete(event.run.id);
+      this.runs.delete(run.id);
       this.count(held);
       batch.runs++;
     }
-    this.taken(held, isWhole ? event : event.ofJob(), batch);
+    this.taken(held, isWhole ? held : held.ofJob(), batch);
   }
 
-  /** It is in none of the maps any more; its segment is held by the batch now. */
-  private taken(held: Held, event: JobEvent, batch: BatchInMaking): void {
+  private takeRun(held: Held, batch: BatchInMaking): void {
+    if (held.places === 1) {
+      this.taken(held, held.ofRun(), batch);
+      return;
+    }
+    // The row of its job waits on.
+    held.places--;
+    held.line.hold();
+    batch.events.push(held.ofRun());
+  }
+
+  /** It is in none of the maps any more; its line is held by the batch now. */
+  private taken(held: Held, event: LinedEvent, batch: BatchInMaking): void {
     held.places = 0;
-    this.bytes -= bytesOf(held);
-    batch.add(event, held.segment);
+    this.bytes -= held.bytes;
+    batch.events.push(event);
   }
 
-  private count({ isCounted, event: { run } }: Held): void {
+  private count({ isCounted, run }: Held): void {
     if (!isCounted || run === undefined || run.result === null || run.endedAt === null) return;
     this.counts.add(run.name, run.endedAt, run.result, run.ranMs, run.waitMs);
   }
@@ -187,8 +247,8 @@ export class RecordBuffer {
   /** It is in one of the maps less. */
   private letGo(held: Held): void {
     if (--held.places > 0) return;
-    held.segment.release();
-    this.bytes -= bytesOf(held);
+    held.line.release();
+    this.bytes -= held.bytes;
   }
 
   private shrink(): number {
@@ -215,17 +275,7 @@ export class RecordBuffer {
 }
 
 class BatchInMaking {
-  readonly events: JobEvent[] = [];
-  readonly segments = new Map<Segment, number>();
+  readonly events: LinedEvent[] = [];
   jobs = 0;
   runs = 0;
-
-  add(event: JobEvent, segment: Segment): void {
-    this.events.push(event);
-    this.segments.set(segment, (this.segments.get(segment) ?? 0) + 1);
-  }
-}
-
-function bytesOf({ event: { text } }: Held): number {
-  return EVENT_BYTES + text.length;
 }

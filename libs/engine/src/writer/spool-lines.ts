@@ -1,7 +1,7 @@
 // The forms of a spool's lines, told apart by their first character: an event, an end that is not settled, a sweep. Pure.
 import type { HeldRelease, QueueAddress } from 'nestjs-roger';
-import type { JobEvent } from '../records/job-event';
-import { readJobEvent } from '../records/job-event';
+import { rowsIn, textOf } from '../records/record-text';
+import type { EventRows } from '../records/rows';
 
 /** What has changed of all jobs that answer to it, up to a time in ms since the epoch. */
 export type Sweep =
@@ -9,15 +9,15 @@ export type Sweep =
   | { readonly kind: 'released'; readonly release: HeldRelease; readonly at: number };
 
 export type SpoolLine =
-  | { readonly kind: 'event' | 'unsettled'; readonly event: JobEvent }
+  | { readonly kind: 'event' | 'unsettled'; readonly rows: EventRows }
   | { readonly kind: 'sweep'; readonly sweep: Sweep };
 
 // A version that doesn't know them skips them.
 const UNSETTLED = '?';
 const SWEEP = '!';
 
-export function unsettledLine(event: JobEvent): string {
-  return `${UNSETTLED}${event.text}`;
+export function unsettledLine(rows: EventRows): string {
+  return `${UNSETTLED}${textOf(rows)}`;
 }
 
 export function sweepLine(sweep: Sweep): string {
@@ -28,8 +28,8 @@ export function sweepLine(sweep: Sweep): string {
 export function readLine(line: string): SpoolLine | undefined {
   if (line.startsWith(SWEEP)) return readSweep(line.slice(SWEEP.length));
   const isUnsettled = line.startsWith(UNSETTLED);
-  const event = readJobEvent(isUnsettled ? line.slice(UNSETTLED.length) : line);
-  return event === undefined ? undefined : { kind: isUnsettled ? 'unsettled' : 'event', event };
+  const rows = rowsIn(isUnsettled ? line.slice(UNSETTLED.length) : line);
+  return rows === undefined ? undefined : { kind: isUnsettled ? 'unsettled' : 'event', rows };
 }
 
 function readSweep(text: string): SpoolLine | undefined {

@@ -4,7 +4,7 @@ import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HeldRelease, Job, JobEnd, QueueAddress, RogerLog, RunRecord } from 'nestjs-roger';
-import { markOfJob } from '../records/job-event';
+import { markOfJob } from '../records/event-marks';
 import { FactsReader } from '../records/job-facts';
 import type { JobRow, RunRow } from '../records/rows';
 import { holdsOver, RUN_UNSETTLED } from '../records/rows';

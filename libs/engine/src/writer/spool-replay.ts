@@ -1,9 +1,11 @@
 // Brings what killed processes have left in their spools to the database, through the writer.
 import type { RogerLog } from 'nestjs-roger';
-import type { JobEvent } from '../records/job-event';
+import { textOf } from '../records/record-text';
+import type { EventRows } from '../records/rows';
 import { LegacyReader } from './legacy-reader';
+import type { Line } from './lines';
+import { bytesOf, Segment } from './lines';
 import type { Legacy, Spool } from './spool';
-import { Segment } from './spool';
 import type { Sweep } from './spool-lines';
 
 export interface SpoolReplayParts {
@@ -13,7 +15,7 @@ export interface SpoolReplayParts {
   /** How many rows more the writer takes before it would drop some. */
   readonly room: () => number;
   /** @param isCounted whether a run that has ended is to be counted */
-  readonly add: (event: JobEvent, isCounted: boolean, segment: Segment) => void;
+  readonly add: (rows: EventRows, isCounted: boolean, line: Line) => void;
   readonly addSweep: (sweep: Sweep) => void;
 }
 
@@ -49,32 +51,46 @@ export class SpoolReplay {
   }
 
   private async replay(legacy: Legacy): Promise<void> {
-    const written = new Promise<void>((resolve) => {
-      const segment = new Segment(resolve);
-      // Until all is read.
-      segment.hold();
-      void this.read(legacy, segment).then(() => segment.release());
-    });
-    await written;
+    await Promise.all(await this.read(legacy));
     if (!this.isClosed) legacy.remove();
   }
 
-  private async read({ files }: Legacy, segment: Segment): Promise<void> {
+  /** Resolves when all is read, with what resolves when it is in the database. */
+  private async read({ files }: Legacy): Promise<readonly Promise<void>[]> {
     const { log, addSweep } = this.parts;
     const reader = new LegacyReader({ log, onSweep: addSweep });
-    for await (const part of reader.partsOf(files)) await this.add(part, segment);
+    const written: Promise<void>[] = [];
+    for await (const part of reader.partsOf(files)) {
+      const ended = await this.readied(part);
+      written.push(new Promise((resolve) => this.add(part, ended, resolve)));
+    }
     const { read, unread } = reader;
-    if (read + unread === 0) return;
+    if (read + unread === 0) return written;
     const torn = unread === 0 ? '' : `; ${unread} lines could not be read`;
     log.log(`Took over ${read} events of the job history from a process that has ended${torn}`);
+    return written;
   }
 
-  private async add(part: readonly JobEvent[], segment: Segment): Promise<void> {
+  /** Resolves when there is room for it, with those of its runs whose end the database has. */
+  private async readied(part: readonly EventRows[]): Promise<ReadonlySet<string>> {
     while (this.parts.room() < 2 * part.length && !this.isClosed) await pause(PAUSE_MS);
-    const ended = await this.endedOf(
+    return await this.endedOf(
       part.flatMap(({ run }) => (run === undefined || run.result === null ? [] : [run.id])),
     );
-    for (const event of part) this.parts.add(event, !ended.has(event.run?.id ?? ''), segment);
+  }
+
+  private add(part: readonly EventRows[], ended: ReadonlySet<string>, onWritten: () => void): void {
+    const records = part.map((rows) => ({ rows, text: textOf(rows) }));
+    const bytes = records.reduce((sum, { text }) => sum + bytesOf(text), 0);
+    const segment = new Segment(bytes, onWritten);
+    // Until all are added.
+    segment.hold();
+    for (const { rows, text } of records) {
+      const line = segment.append(text);
+      this.parts.add(rows, !ended.has(rows.run?.id ?? ''), line);
+      line.release();
+    }
+    segment.release();
   }
 
   private async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {

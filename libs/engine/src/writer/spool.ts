@@ -17,30 +17,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { RogerLog } from 'nestjs-roger';
+import type { Line, Segment } from './lines';
+import { Lines } from './lines';
 import { isGone, thisProcess } from './process-identity';
-
-/** Counts what waits to be written. Whoever holds all of it lets go when the database has confirmed. */
-export class Segment {
-  private waiting = 0;
-
-  constructor(private readonly onWritten: () => void = () => undefined) {}
-
-  get isWritten(): boolean {
-    return this.waiting === 0;
-  }
-
-  hold(): void {
-    this.waiting++;
-  }
-
-  release(count = 1): void {
-    this.waiting -= count;
-    if (this.waiting === 0) this.onWritten();
-  }
-}
-
-/** For what no file has. */
-export const UNSPOOLED = new Segment();
 
 export interface SpoolOptions {
   readonly folder: string;
@@ -49,26 +28,20 @@ export interface SpoolOptions {
 }
 
 const TOUCH_MS = 10_000;
-const SEGMENT_BYTES = 1024 * 1024;
-const BUFFER_BYTES = 64 * 1024;
-const MAX_BUFFER_BYTES = 4 * 1024 * 1024;
-const NEW_LINE = 10;
+/** So long after a file could not be written to. */
+const AGAIN_MS = 1_000;
 const SEGMENT_NAME = /^\d+\.events$/;
 const FOLDER_NAME = /^roger-[0-9a-f]{16}$/;
 const OWNER = 'owner.json';
 /** In the folder of an app that has ended while its process goes on. */
 const RELEASED = 'released';
 
-class OpenSegment extends Segment {
-  bytes = 0;
-
-  constructor(
-    readonly file: string,
-    readonly fd: number,
-    onWritten: () => void,
-  ) {
-    super(onWritten);
-  }
+/** Has what its segment has, at the same places. */
+interface SegmentFile {
+  readonly path: string;
+  readonly fd: number;
+  /** So much of it is in the file. */
+  length: number;
 }
 
 /** What a process has left, taken over: nobody else has it. */
@@ -81,13 +54,14 @@ export interface Legacy {
 export class Spool {
   /** Of this process. */
   private readonly own: string;
-  private readonly segments = new Set<OpenSegment>();
-  private current: OpenSegment | undefined;
-  /** What is to be written at the end of this turn. */
-  private buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-  private length = 0;
-  /** Resolves after it. */
+  private readonly lines: Lines;
+  /** Undefined: there was no room for it. */
+  private readonly files = new Map<Segment, SegmentFile | undefined>();
+  /** Those of which the files don't have all. */
+  private readonly behind = new Set<Segment>();
+  /** Resolves when the end of this turn has come, and they have. */
   private dueWrite: Promise<void> | undefined;
+  private againAt = 0;
   private count = 0;
   private claims = 0;
   private isMade = false;
@@ -99,24 +73,19 @@ export class Spool {
     private readonly log: RogerLog,
   ) {
     this.own = join(options.folder, `roger-${randomBytes(8).toString('hex')}`);
+    this.lines = new Lines({
+      appended: (segment) => this.appended(segment),
+      emptied: (segment) => this.emptied(segment),
+      gone: (segment) => this.remove(segment),
+    });
   }
 
-  /** Is in the file before anything that the process does in later turns: before an ack leaves, for one. */
-  append(line: string): Segment {
-    const segment = this.open();
-    if (segment === undefined) return UNSPOOLED;
-    // The longest that it can become, and a new line.
-    if (this.length + 3 * line.length + 1 > this.buffer.length) this.makeRoom(3 * line.length + 1);
-    this.length += this.buffer.write(line, this.length);
-    this.buffer[this.length++] = NEW_LINE;
-    this.dueWrite ??= new Promise((resolve) => {
-      // After what else ends in this turn, and before any setImmediate: acks wait for one.
-      process.nextTick(() => {
-        this.write();
-        resolve();
-      });
-    });
-    return segment;
+  /**
+   * Is in the file before anything that the process does in later turns: before an ack leaves, for one.
+   * @returns the line, held once: it is in the file until nobody holds it.
+   */
+  append(text: string): Line {
+    return this.lines.append(text);
   }
 
   /** Resolves when what was appended is in the file, or can't be; undefined: it is. All of one turn wait for one write. */
@@ -124,30 +93,46 @@ export class Spool {
     return this.dueWrite;
   }
 
-  private makeRoom(bytes: number): void {
-    const { buffer, length } = this;
-    this.buffer = Buffer.allocUnsafeSlow(Math.max(2 * buffer.length, length + bytes));
-    buffer.copy(this.buffer, 0, 0, length);
+  private appended(segment: Segment): void {
+    this.behind.add(segment);
+    this.dueWrite ??= new Promise((resolve) => {
+      // After what else ends in this turn, and before any setImmediate: acks wait for one.
+      process.nextTick(() => {
+        this.write();
+        resolve();
+      });
+    });
   }
 
   /** What was appended is in the file now. */
   write(): void {
     this.dueWrite = undefined;
-    const { length, current } = this;
-    if (length === 0 || current === undefined) return;
-    this.length = 0;
-    try {
-      for (let written = 0; written < length;) {
-        written += writeSync(current.fd, this.buffer, written, length - written);
+    if (performance.now() < this.againAt) return;
+    for (const segment of this.behind) {
+      try {
+        this.writeOut(segment);
+        this.behind.delete(segment);
+      } catch (error) {
+        this.complain(error);
+        this.againAt = performance.now() + AGAIN_MS;
+        return;
       }
-      current.bytes += length;
-      if (current.bytes >= SEGMENT_BYTES) this.rotate();
-    } catch (error) {
-      this.complain(error);
-      // What follows a torn line would be unreadable.
-      this.rotate();
     }
-    if (this.buffer.length > MAX_BUFFER_BYTES) this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  }
+
+  private writeOut(segment: Segment): void {
+    const file = this.fileOf(segment);
+    if (file === undefined) return;
+    while (file.length < segment.length) {
+      // At its place, so that what comes after a write that failed half-way replaces what that has left.
+      file.length += writeSync(
+        file.fd,
+        segment.bytes,
+        file.length,
+        segment.length - file.length,
+        file.length,
+      );
+    }
   }
 
   /** Says that this process lives, to those that can't see it. */
@@ -158,10 +143,10 @@ export class Spool {
 
   /** @param isWritten whether the database has all of it; else the next start, here or elsewhere, brings it there */
   close(isWritten: boolean): void {
+    this.againAt = 0;
     this.write();
-    for (const { fd } of this.segments) this.attempt(() => closeSync(fd));
-    this.segments.clear();
-    this.current = undefined;
+    for (const file of this.files.values()) if (file !== undefined) this.attempt(() => closeSync(file.fd));
+    this.files.clear();
     if (!this.isMade) return;
     clearInterval(this.touching);
     this.isMade = false;
@@ -205,52 +190,51 @@ export class Spool {
     this.isMade = true;
   }
 
-  private open(): OpenSegment | undefined {
-    if (this.current !== undefined) return this.current;
+  private fileOf(segment: Segment): SegmentFile | undefined {
+    if (this.files.has(segment)) return this.files.get(segment);
+    this.make();
+    const path = join(this.own, `${++this.count}.events`);
+    const file = { path, fd: openSync(path, 'wx'), length: 0 };
+    this.files.set(segment, file);
+    this.bound(segment);
+    return file;
+  }
+
+  private emptied(segment: Segment): void {
+    this.behind.delete(segment);
+    const file = this.files.get(segment);
     try {
-      this.make();
-      const file = join(this.own, `${++this.count}.events`);
-      const segment = new OpenSegment(file, openSync(file, 'ax'), () => this.written(segment));
-      this.segments.add(segment);
-      this.current = segment;
-      this.bound();
-      return segment;
+      if (file !== undefined) ftruncateSync(file.fd, 0);
     } catch (error) {
       this.complain(error);
-      return undefined;
+      this.removeFile(file);
+      this.files.delete(segment);
     }
+    if (file === undefined) this.files.delete(segment);
+    else file.length = 0;
   }
 
-  private rotate(): void {
-    const { current } = this;
-    this.current = undefined;
-    if (current?.isWritten === true) this.written(current);
+  private remove(segment: Segment): void {
+    this.behind.delete(segment);
+    this.removeFile(this.files.get(segment));
+    this.files.delete(segment);
   }
 
-  private written(segment: OpenSegment): void {
-    if (!this.segments.has(segment)) return;
-    if (segment !== this.current) {
-      this.remove(segment);
-      return;
-    }
-    // What waits in the buffer is of rows that wait, too: there is none.
-    if (this.length > 0 || segment.bytes < SEGMENT_BYTES / 16) return;
-    segment.bytes = 0;
-    this.attempt(() => ftruncateSync(segment.fd, 0));
+  private removeFile(file: SegmentFile | undefined): void {
+    if (file === undefined) return;
+    this.attempt(() => closeSync(file.fd));
+    this.attempt(() => unlinkSync(file.path));
   }
 
-  private remove(segment: OpenSegment): void {
-    this.segments.delete(segment);
-    this.attempt(() => closeSync(segment.fd));
-    this.attempt(() => unlinkSync(segment.file));
-  }
-
-  private bound(): void {
-    let bytes = [...this.segments].reduce((sum, segment) => sum + segment.bytes, 0);
-    for (const segment of this.segments) {
-      if (bytes <= this.options.maxBytes || segment === this.current) return;
-      bytes -= segment.bytes;
-      this.remove(segment);
+  /** @param current keeps its file */
+  private bound(current: Segment): void {
+    let bytes = [...this.files.values()].reduce((sum, file) => sum + (file?.length ?? 0), 0);
+    for (const [segment, file] of this.files) {
+      if (bytes <= this.options.maxBytes || segment === current) return;
+      if (file === undefined) continue;
+      bytes -= file.length;
+      this.removeFile(file);
+      this.files.set(segment, undefined);
       this.complain(new Error(`more than ${this.options.maxBytes} bytes wait for the database`));
     }
   }

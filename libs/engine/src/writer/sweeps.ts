@@ -1,6 +1,6 @@
 // Changes of many rows that are yet to be written: each twice, for other nodes may still be about to write rows of before.
-import type { Segment, Spool } from './spool';
-import { UNSPOOLED } from './spool';
+import type { Line } from './lines';
+import type { Spool } from './spool';
 import type { Sweep } from './spool-lines';
 import { sweepLine } from './spool-lines';
 
@@ -14,7 +14,8 @@ const AT_A_TIME = 100;
 
 interface WaitingSweep {
   readonly sweep: Sweep;
-  readonly segment: Segment;
+  /** In the spool. */
+  readonly line: Line | undefined;
 }
 
 export class Sweeps {
@@ -39,13 +40,12 @@ export class Sweeps {
   }
 
   add(sweep: Sweep): void {
-    const segment = this.spool?.append(sweepLine(sweep)) ?? UNSPOOLED;
-    this.push({ sweep, segment });
-    segment.hold();
+    const line = this.spool?.append(sweepLine(sweep));
+    this.push({ sweep, line });
     const again = setTimeout(() => {
       this.later.delete(again);
-      this.push({ sweep, segment });
-      segment.release();
+      this.push({ sweep, line });
+      line?.release();
     }, AGAIN_MS).unref();
     this.later.add(again);
   }
@@ -66,7 +66,7 @@ export class Sweeps {
   }
 
   private push(waiting: WaitingSweep): void {
-    waiting.segment.hold();
+    waiting.line?.hold();
     this.waiting.push(waiting);
     if (this.waiting.length > MAX_WAITING) {
       this.shift();
@@ -76,6 +76,6 @@ export class Sweeps {
   }
 
   private shift(): void {
-    this.waiting.shift()?.segment.release();
+    this.waiting.shift()?.line?.release();
   }
 }

@@ -1,8 +1,8 @@
-// An event is read as it was written, be it by an older version; what no event has made is none.
+// A record is read as it was written, be it by an older version; what no event has made is none.
 import type { Job, JobEnd, RunRecord } from 'nestjs-roger';
 import { begunRun, endedJob, endedRun, enqueuedJob } from './event-rows';
-import { JobEvent, readJobEvent } from './job-event';
 import { FactsReader } from './job-facts';
+import { rowsIn, textOf } from './record-text';
 import type { EventRows } from './rows';
 
 const JOB: Job = { id: 'j', name: 'n', partition: 'p', queue: 'q', args: {}, attempt: 1, queuedAt: 1_000 };
@@ -43,15 +43,13 @@ test.each<[string, EventRows]>([
   ['a begin of a run', { job: undefined, run: begunRun(facts.read(FULL), RUN, true) }],
   ['an end', ENDED],
 ])('%s is read as it was written', (_what, rows) => {
-  const event = JobEvent.of(rows);
-  expect(event.rows).toEqual(rows);
-  expect(readJobEvent(event.text)).toEqual(event);
+  expect(rowsIn(textOf(rows))).toEqual(rows);
 });
 
 test('what the row of a job has from its run stands once in the text of both, and what differs stands, too', () => {
   const { job, run } = ENDED;
   if (job === undefined || run === undefined) throw new Error('an end makes both');
-  const shorts = (rows: EventRows): string[] => Object.keys(JSON.parse(JobEvent.of(rows).text) as object);
+  const shorts = (rows: EventRows): string[] => Object.keys(JSON.parse(textOf(rows)) as object);
   const ofJob = (rows: EventRows): string[] => shorts(rows).filter((short) => short.startsWith('j'));
   expect(ofJob(ENDED)).toEqual(['ja', 'jc', 'jg', 'jj', 'jk']);
   const other = {
@@ -67,13 +65,7 @@ test('what the row of a job has from its run stands once in the text of both, an
     ...['ja', 'jb', 'jc', 'jd', 'je', 'jf', 'jg', 'jh'],
     ...['jj', 'jk', 'jl'],
   ]);
-  expect(JobEvent.of({ job: other, run }).rows).toEqual({ job: other, run });
-});
-
-test('the parts of an event have what concerns them, and its facts', () => {
-  const event = JobEvent.of(ENDED);
-  expect(event.ofJob().rows).toEqual({ job: ENDED.job, run: undefined });
-  expect(event.ofRun().rows).toEqual({ ...ENDED, job: undefined });
+  expect(rowsIn(textOf({ job: other, run }))).toEqual({ job: other, run });
 });
 
 test('a text of a version that did not record what an enqueueing has set is read as one of a job that has nothing of it', () => {
@@ -83,12 +75,12 @@ test('a text of a version that did not record what an enqueueing has set is read
     maxExecutionTimeSeconds: 0.5,
     replyTo: { node: 'a', token: 'b' },
   };
-  const record = JSON.parse(JobEvent.of(enqueued(limited)).text) as object;
+  const record = JSON.parse(textOf(enqueued(limited))) as object;
   const older = Object.fromEntries(
     Object.entries(record).filter(([short]) => !['k', 'l', 'm'].includes(short)),
   );
   expect(Object.keys(older)).toHaveLength(Object.keys(record).length - 3);
-  expect(readJobEvent(JSON.stringify(older))?.rows).toEqual(enqueued(JOB));
+  expect(rowsIn(JSON.stringify(older))).toEqual(enqueued(JOB));
 });
 
 test.each([
@@ -100,8 +92,8 @@ test.each([
   '{}',
   '{"a":"p","b":"j","c":1,"d":"n","e":"q"}',
   '{"a":1}',
-])('%j is no event', (text) => {
-  expect(readJobEvent(text)).toBeUndefined();
+])('%j is no record', (text) => {
+  expect(rowsIn(text)).toBeUndefined();
 });
 
 test.each([null, 7, 'a', [], {}, { node: 1, token: 'b' }, { node: 'a', token: 'b'.repeat(1_000) }])(
