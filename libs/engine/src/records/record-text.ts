@@ -1,4 +1,5 @@
 // The text of a record: JSON by short names, without what is null. It goes to the spool and to the database as it is.
+import { JsonBytes } from './json-bytes';
 import type { Column } from './record-layout';
 import { columnsOf, FACTS_LAYOUT, JOB_LAYOUT, RUN_LAYOUT } from './record-layout';
 import type { EventRows, JobFacts, JobRow, RunRow } from './rows';
@@ -8,61 +9,99 @@ const JOB_COLUMNS = columnsOf(JOB_LAYOUT);
 const RUN_COLUMNS = columnsOf(RUN_LAYOUT);
 
 /**
- * What the job's row has from its run's stands in the run's only. Written out, not by a loop over the layout, and made by
- * one call of JSON.stringify: it is done several times for each job.
+ * Writes the text of these rows. What the job's row has from its run's stands in the run's only. Written out, not by a loop
+ * over the layout: it is done several times for each job.
  */
-export function textOf({ job, run, waitMs }: EventRows): string {
+export function writeRecord(json: JsonBytes, { job, run, waitMs }: EventRows): void {
   const facts = (job ?? run)?.facts;
-  if (facts === undefined) return '{}';
-  return JSON.stringify({
-    a: facts.partition,
-    b: facts.job_id,
-    c: facts.queued_at,
-    d: facts.name,
-    e: facts.queue,
-    f: facts.priority,
-    g: facts.queue_key ?? undefined,
-    h: facts.execution_key ?? undefined,
-    i: facts.args ?? undefined,
-    j: facts.args_hash ?? undefined,
-    k: facts.max_retries ?? undefined,
-    l: facts.max_execution_time_seconds ?? undefined,
-    m: facts.reply_to ?? undefined,
-    ja: job?.state,
-    jb: unless(run?.attempt, job?.attempt),
-    jc: job?.due_at ?? undefined,
-    jd: unless(run?.id, job?.run_id),
-    je: unless(run?.node, job?.node),
-    jf: unless(run?.started_at, job?.started_at),
-    jg: job?.ended_at ?? undefined,
-    jh: unless(run?.reason_type, job?.reason_type),
-    ji: unless(run?.reason_message, job?.reason_message),
-    jj: job?.seq_phase,
-    jk: job?.seq_at,
-    jl: unless(run?.id, job?.seq_run),
-    ra: run?.id,
-    rb: run?.attempt,
-    rc: run?.node,
-    rd: run?.pid,
-    re: run?.isolation,
-    rf: run?.fence ?? undefined,
-    rg: run?.started_at,
-    rh: run?.time_limit_at ?? undefined,
-    ri: run?.ended_at ?? undefined,
-    rj: run?.result ?? undefined,
-    rk: run?.after ?? undefined,
-    rl: run?.reason_type ?? undefined,
-    rm: run?.reason_message ?? undefined,
-    rn: run?.reason_stack ?? undefined,
-    ro: run?.value ?? undefined,
-    rp: run?.seq,
-    w: waitMs,
-  });
+  if (facts === undefined) throw new Error('a record tells of a job, or of a run, or of both');
+  json.raw('{"a":');
+  json.string(facts.partition);
+  string(json, ',"b":', facts.job_id);
+  number(json, ',"c":', facts.queued_at);
+  string(json, ',"d":', facts.name);
+  string(json, ',"e":', facts.queue);
+  number(json, ',"f":', facts.priority);
+  string(json, ',"g":', facts.queue_key);
+  string(json, ',"h":', facts.execution_key);
+  string(json, ',"i":', facts.args);
+  string(json, ',"j":', facts.args_hash);
+  number(json, ',"k":', facts.max_retries);
+  number(json, ',"l":', facts.max_execution_time_seconds);
+  string(json, ',"m":', facts.reply_to);
+  if (job !== undefined) writeJob(json, job, run);
+  if (run !== undefined) writeRun(json, run);
+  if (waitMs !== undefined) number(json, ',"w":', waitMs);
+  json.raw('}');
 }
 
-/** @param other what the run has; null: nothing */
-function unless<T>(other: T | null | undefined, value: T | null | undefined): T | null | undefined {
-  return value === (other ?? null) ? undefined : value;
+function writeJob(json: JsonBytes, job: JobRow, run: RunRow | undefined): void {
+  string(json, ',"ja":', job.state);
+  if (isOther(job.attempt, run?.attempt)) number(json, ',"jb":', job.attempt);
+  number(json, ',"jc":', job.due_at);
+  if (isOther(job.run_id, run?.id)) stringOrNull(json, ',"jd":', job.run_id);
+  if (isOther(job.node, run?.node)) stringOrNull(json, ',"je":', job.node);
+  if (isOther(job.started_at, run?.started_at)) numberOrNull(json, ',"jf":', job.started_at);
+  number(json, ',"jg":', job.ended_at);
+  if (isOther(job.reason_type, run?.reason_type)) stringOrNull(json, ',"jh":', job.reason_type);
+  if (isOther(job.reason_message, run?.reason_message)) stringOrNull(json, ',"ji":', job.reason_message);
+  number(json, ',"jj":', job.seq_phase);
+  number(json, ',"jk":', job.seq_at);
+  if (isOther(job.seq_run, run?.id)) string(json, ',"jl":', job.seq_run);
+}
+
+function writeRun(json: JsonBytes, run: RunRow): void {
+  string(json, ',"ra":', run.id);
+  number(json, ',"rb":', run.attempt);
+  string(json, ',"rc":', run.node);
+  number(json, ',"rd":', run.pid);
+  string(json, ',"re":', run.isolation);
+  number(json, ',"rf":', run.fence);
+  number(json, ',"rg":', run.started_at);
+  number(json, ',"rh":', run.time_limit_at);
+  number(json, ',"ri":', run.ended_at);
+  string(json, ',"rj":', run.result);
+  string(json, ',"rk":', run.after);
+  string(json, ',"rl":', run.reason_type);
+  string(json, ',"rm":', run.reason_message);
+  string(json, ',"rn":', run.reason_stack);
+  string(json, ',"ro":', run.value);
+  number(json, ',"rp":', run.seq);
+}
+
+/** @param ofRun what stands in the record anyway; null and undefined: nothing */
+function isOther<T>(value: T, ofRun: T | undefined): boolean {
+  return value !== (ofRun ?? null);
+}
+
+function string(json: JsonBytes, name: string, value: string | null): void {
+  if (value === null) return;
+  json.raw(name);
+  json.string(value);
+}
+
+function number(json: JsonBytes, name: string, value: number | null): void {
+  if (value === null) return;
+  json.raw(name);
+  json.number(value);
+}
+
+function stringOrNull(json: JsonBytes, name: string, value: string | null): void {
+  json.raw(name);
+  if (value === null) json.raw('null');
+  else json.string(value);
+}
+
+function numberOrNull(json: JsonBytes, name: string, value: number | null): void {
+  json.raw(name);
+  if (value === null) json.raw('null');
+  else json.number(value);
+}
+
+export function textOf(rows: EventRows): string {
+  const json = new JsonBytes();
+  writeRecord(json, rows);
+  return json.bytes.toString('utf8', 0, json.length);
 }
 
 /** @returns undefined for what is no such text: a line that a kill has torn, or another's. */

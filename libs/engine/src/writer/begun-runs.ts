@@ -1,19 +1,13 @@
 // Runs that have begun and of which no row is made yet: most are over before one would be written.
-import { textOf } from '../records/record-text';
 import type { EventRows } from '../records/rows';
-import type { Line, Lines } from './lines';
-import type { Spool } from './spool';
+import type { Line } from './lines';
 
 export class BegunRun {
-  /** In a spool, which has to have it before the handler is called. */
-  readonly line: Line | undefined;
-
   constructor(
     readonly rows: EventRows,
-    spool: Pick<Spool, 'append'> | undefined,
-  ) {
-    this.line = spool?.append(textOf(rows));
-  }
+    /** In a spool, which has to have it before the handler is called. */
+    readonly line: Line | undefined,
+  ) {}
 
   /** Its place in the order; undefined: that of its job had been told before. */
   get seqAt(): number | undefined {
@@ -46,9 +40,9 @@ export class BegunRuns {
     begun.line?.release();
   }
 
-  /** Those that go on have rows now. @param lines for those that have none */
-  take(lines: Pick<Lines, 'append'>, record: (rows: EventRows, line: Line) => void): void {
-    for (const { rows, line = lines.append(textOf(rows)) } of this.waiting.values()) {
+  /** Those that go on have rows now. @param toLine for those that have none */
+  take(toLine: (rows: EventRows) => Line, record: (rows: EventRows, line: Line) => void): void {
+    for (const { rows, line = toLine(rows) } of this.waiting.values()) {
       record(rows, line);
       line.release();
     }

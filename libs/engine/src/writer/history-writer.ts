@@ -13,7 +13,8 @@ import {
 } from '../records/event-rows';
 import { marksOf } from '../records/event-marks';
 import type { FactsReader } from '../records/job-facts';
-import { textOf } from '../records/record-text';
+import { JsonBytes } from '../records/json-bytes';
+import { writeRecord } from '../records/record-text';
 import type { EventRows, JobFacts } from '../records/rows';
 import { BegunRun, BegunRuns } from './begun-runs';
 import type { Line } from './lines';
@@ -100,6 +101,8 @@ export class HistoryWriter implements JobRecorder {
   private heartbeat: NodeJS.Timeout | undefined;
   private readonly replay: SpoolReplay | undefined;
   private readonly lines: Pick<Lines, 'append'>;
+  /** Of one record after the other. */
+  private readonly json = new JsonBytes();
 
   constructor(
     private readonly parts: WriterParts,
@@ -158,7 +161,8 @@ export class HistoryWriter implements JobRecorder {
     const { spool } = this.parts;
     const row = begunRun(facts, run, !isFirst);
     const job = seqAt === undefined ? undefined : begunJob(row, run.job.runAt ?? null, seqAt);
-    this.begun.add(run.id, new BegunRun({ job, run: row }, spool));
+    const rows = { job, run: row };
+    this.begun.add(run.id, new BegunRun(rows, spool === undefined ? undefined : this.toLine(rows)));
     this.flushSoon();
     // What the handler does next may be the end of the process.
     return spool?.untilWritten();
@@ -207,10 +211,18 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private record(rows: EventRows): void {
-    const line = this.lines.append(textOf(rows));
+    const line = this.toLine(rows);
     this.add(rows, line, true);
     line.release();
     this.flushSoon();
+  }
+
+  /** @returns its line, held once */
+  private toLine(rows: EventRows): Line {
+    const { json } = this;
+    json.length = 0;
+    writeRecord(json, rows);
+    return this.lines.append(json);
   }
 
   private add(rows: EventRows, line: Line, isCounted: boolean): void {
@@ -299,7 +311,10 @@ export class HistoryWriter implements JobRecorder {
 
   private async writeBatch(): Promise<boolean> {
     if (this.pending.length === 0) {
-      this.begun.take(this.lines, (rows, line) => this.add(rows, line, true));
+      this.begun.take(
+        (rows) => this.toLine(rows),
+        (rows, line) => this.add(rows, line, true),
+      );
       this.pending.push({
         batch: this.buffer.take(BATCH_ROWS, BATCH_BYTES, this.isFlushing),
         number: ++this.lastBatch,

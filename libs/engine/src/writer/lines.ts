@@ -2,8 +2,18 @@
 // garbage collector busy.
 const SEGMENT_BYTES = 1024 * 1024;
 const NEW_LINE = 10;
-/** The longest that a character of a string can become. */
-const MAX_CHARACTER_BYTES = 3;
+
+/** What a line is made of. */
+export interface LineBytes {
+  readonly bytes: Buffer;
+  /** How many of them count. */
+  readonly length: number;
+}
+
+export function bytesOf(text: string): LineBytes {
+  const bytes = Buffer.from(text);
+  return { bytes, length: bytes.length };
+}
 
 /** A piece of memory. It is given up when nobody holds any of its lines. */
 export class Segment {
@@ -23,15 +33,15 @@ export class Segment {
     return this.holds > 0;
   }
 
-  hasRoomFor(text: string): boolean {
-    const room = this.bytes.length - this.length - 1;
-    return room >= MAX_CHARACTER_BYTES * text.length || room >= Buffer.byteLength(text);
+  hasRoomFor({ length }: LineBytes): boolean {
+    return this.length + length < this.bytes.length;
   }
 
   /** To be called where there is room. @returns the line, held once. */
-  append(text: string): Line {
+  append({ bytes, length }: LineBytes): Line {
     const start = this.length;
-    const end = start + this.bytes.write(text, start);
+    const end = start + length;
+    bytes.copy(this.bytes, start, 0, length);
     this.bytes[end] = NEW_LINE;
     this.length = end + 1;
     this.hold();
@@ -76,11 +86,6 @@ export class Line {
   }
 }
 
-/** That it takes as a line. */
-export function bytesOf(text: string): number {
-  return Buffer.byteLength(text) + 1;
-}
-
 /** What becomes of segments. */
 export interface SegmentWatcher {
   /** A line was appended to it. */
@@ -97,17 +102,17 @@ export class Lines {
   constructor(private readonly watcher?: SegmentWatcher) {}
 
   /** @returns the line, held once: whoever appends it lets it go. */
-  append(text: string): Line {
-    const segment = this.roomFor(text);
-    const line = segment.append(text);
+  append(bytes: LineBytes): Line {
+    const segment = this.roomFor(bytes);
+    const line = segment.append(bytes);
     this.watcher?.appended(segment);
     return line;
   }
 
-  private roomFor(text: string): Segment {
+  private roomFor(bytes: LineBytes): Segment {
     const { current } = this;
-    if (current?.hasRoomFor(text) === true) return current;
-    const next = new Segment(Math.max(SEGMENT_BYTES, bytesOf(text)), (segment) => this.letGo(segment));
+    if (current?.hasRoomFor(bytes) === true) return current;
+    const next = new Segment(Math.max(SEGMENT_BYTES, bytes.length + 1), (segment) => this.letGo(segment));
     this.current = next;
     if (current?.isHeld === false) this.watcher?.gone(current);
     return next;

@@ -7,7 +7,7 @@ import { FactsReader } from '../records/job-facts';
 import { textOf } from '../records/record-text';
 import type { EventRows } from '../records/rows';
 import type { Segment } from './lines';
-import { Lines } from './lines';
+import { bytesOf, Lines } from './lines';
 import { RecordBuffer } from './record-buffer';
 
 const facts = new FactsReader('full', 1_000);
@@ -26,7 +26,7 @@ function jobOf(index: number): Job {
 }
 
 function add(buffer: RecordBuffer, rows: EventRows): void {
-  const line = lines.append(textOf(rows));
+  const line = lines.append(bytesOf(textOf(rows)));
   buffer.add(marksOf(rows), line, true);
   line.release();
 }

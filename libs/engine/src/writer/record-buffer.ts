@@ -70,8 +70,8 @@ export class LinedEvent implements EventMarks {
 
   /** Who lets it go lets the line go that it was made of. */
   private lineOf(rows: EventRows): Line {
-    const text = textOf(rows);
-    return new Segment(bytesOf(text), () => this.line.release()).append(text);
+    const bytes = bytesOf(textOf(rows));
+    return new Segment(bytes.length + 1, () => this.line.release()).append(bytes);
   }
 }
 

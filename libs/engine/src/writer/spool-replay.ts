@@ -80,13 +80,13 @@ export class SpoolReplay {
   }
 
   private add(part: readonly EventRows[], ended: ReadonlySet<string>, onWritten: () => void): void {
-    const records = part.map((rows) => ({ rows, text: textOf(rows) }));
-    const bytes = records.reduce((sum, { text }) => sum + bytesOf(text), 0);
-    const segment = new Segment(bytes, onWritten);
+    const records = part.map((rows) => ({ rows, bytes: bytesOf(textOf(rows)) }));
+    const length = records.reduce((sum, { bytes }) => sum + bytes.length + 1, 0);
+    const segment = new Segment(length, onWritten);
     // Until all are added.
     segment.hold();
-    for (const { rows, text } of records) {
-      const line = segment.append(text);
+    for (const { rows, bytes } of records) {
+      const line = segment.append(bytes);
       this.parts.add(rows, !ended.has(rows.run?.id ?? ''), line);
       line.release();
     }

@@ -16,6 +16,7 @@ import fs, {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { RogerLog } from 'nestjs-roger';
+import { bytesOf } from './lines';
 import { thisProcess } from './process-identity';
 import { Spool } from './spool';
 
@@ -56,8 +57,8 @@ test('what was appended is in the file before any setImmediate', async () => {
       expect(textIn(files)).toBe('one\ntwo\n');
       resolve();
     });
-    spool.append('one');
-    spool.append('two');
+    spool.append(bytesOf('one'));
+    spool.append(bytesOf('two'));
   });
   spool.close(true);
   expect(readdirSync(folder)).toEqual([]);
@@ -66,10 +67,10 @@ test('what was appended is in the file before any setImmediate', async () => {
 test('who waits for what was appended has it in the file, and all of one turn wait for one write', async () => {
   const spool = newSpool();
   expect(spool.untilWritten()).toBeUndefined();
-  spool.append('one');
+  spool.append(bytesOf('one'));
   const first = spool.untilWritten();
   await Promise.resolve();
-  spool.append('two');
+  spool.append(bytesOf('two'));
   expect(spool.untilWritten()).toBe(first);
   await first;
   expect(textIn(readdirSync(folder).map((name) => join(folder, name, '1.events')))).toBe('one\ntwo\n');
@@ -79,12 +80,12 @@ test('who waits for what was appended has it in the file, and all of one turn wa
 
 test('who waits for a write that fails waits no longer', async () => {
   const spool = newSpool();
-  spool.append('one');
+  spool.append(bytesOf('one'));
   await spool.untilWritten();
   const writeSync = jest.spyOn(fs, 'writeSync').mockImplementation(() => {
     throw new Error('no space left on device');
   });
-  spool.append('two');
+  spool.append(bytesOf('two'));
   await spool.untilWritten();
   expect(lines).toEqual([expect.stringContaining('would leave gaps in the job history: no space left')]);
   writeSync.mockRestore();
@@ -133,7 +134,7 @@ test('of two processes that claim at once each legacy goes to one', async () => 
 test('who dies with what it took over leaves both', () => {
   leave('roger-0123456789abcdef', 'first\n');
   const second = newSpool();
-  second.append('second');
+  second.append(bytesOf('second'));
   expect(second.claim()).toHaveLength(1);
   second.close(false);
   const [legacy] = newSpool().claim();
@@ -147,7 +148,7 @@ test('who dies with what it took over leaves both', () => {
 
 test('what belongs to a process that lives, or to nobody known, stays', () => {
   const other = newSpool();
-  other.append('mine');
+  other.append(bytesOf('mine'));
   other.write();
   mkdirSync(join(folder, 'roger-00000000000000ff'));
   writeFileSync(join(folder, 'roger-00000000000000ff', 'owner.json'), '{torn');
@@ -174,7 +175,7 @@ test('a process that lives is never silent for long, whether it has anything to 
   jest.useFakeTimers();
   try {
     const spool = newSpool();
-    spool.append('one');
+    spool.append(bytesOf('one'));
     spool.write();
     const [own = ''] = readdirSync(folder);
     const owner = join(folder, own, 'owner.json');
@@ -202,7 +203,7 @@ test('files go when the database has what is in them, and the oldest when there 
   const spool = newSpool(2_000_000);
   const line = 'x'.repeat(500_000);
   const written = [1, 2, 3].map(() => {
-    const appended = spool.append(line);
+    const appended = spool.append(bytesOf(line));
     spool.write();
     return appended;
   });
@@ -210,7 +211,7 @@ test('files go when the database has what is in them, and the oldest when there 
   const filesOf = (): string[] => readdirSync(join(folder, readdirSync(folder)[0] ?? ''));
   expect(filesOf().filter((name) => name.endsWith('.events')).length).toBeLessThanOrEqual(1);
   for (let index = 0; index < 12; index++) {
-    spool.append(line);
+    spool.append(bytesOf(line));
     spool.write();
   }
   expect(filesOf().filter((name) => name.endsWith('.events')).length).toBeLessThanOrEqual(3);
@@ -222,7 +223,7 @@ test('files that are taken over come in the order in which they were written', (
   const spool = newSpool(20_000_000);
   const names = Array.from({ length: 11 }, (_, index) => `${index + 1}.events`);
   for (const name of names) {
-    spool.append(name.padEnd(1_100_000));
+    spool.append(bytesOf(name.padEnd(1_100_000)));
     spool.write();
   }
   spool.close(false);
@@ -233,8 +234,8 @@ test('files that are taken over come in the order in which they were written', (
 test('a folder that can not be made stops nothing, and is said once', () => {
   appendFileSync(join(folder, 'file'), '');
   const spool = new Spool({ folder: join(folder, 'file'), maxBytes: 1_000 }, log);
-  spool.append('one');
-  spool.append('two');
+  spool.append(bytesOf('one'));
+  spool.append(bytesOf('two'));
   expect(spool.claim()).toEqual([]);
   spool.close(false);
   expect(lines).toHaveLength(1);

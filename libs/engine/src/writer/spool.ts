@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { RogerLog } from 'nestjs-roger';
-import type { Line, Segment } from './lines';
+import type { Line, LineBytes, Segment } from './lines';
 import { Lines } from './lines';
 import { isGone, thisProcess } from './process-identity';
 
@@ -84,8 +84,8 @@ export class Spool {
    * Is in the file before anything that the process does in later turns: before an ack leaves, for one.
    * @returns the line, held once: it is in the file until nobody holds it.
    */
-  append(text: string): Line {
-    return this.lines.append(text);
+  append(bytes: LineBytes): Line {
+    return this.lines.append(bytes);
   }
 
   /** Resolves when what was appended is in the file, or can't be; undefined: it is. All of one turn wait for one write. */

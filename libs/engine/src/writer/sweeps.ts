@@ -1,5 +1,6 @@
 // Changes of many rows that are yet to be written: each twice, for other nodes may still be about to write rows of before.
 import type { Line } from './lines';
+import { bytesOf } from './lines';
 import type { Spool } from './spool';
 import type { Sweep } from './spool-lines';
 import { sweepLine } from './spool-lines';
@@ -40,7 +41,7 @@ export class Sweeps {
   }
 
   add(sweep: Sweep): void {
-    const line = this.spool?.append(sweepLine(sweep));
+    const line = this.spool?.append(bytesOf(sweepLine(sweep)));
     this.push({ sweep, line });
     const again = setTimeout(() => {
       this.later.delete(again);

@@ -2,6 +2,7 @@
 import type { JobEnd } from 'nestjs-roger';
 import type { EventRows } from '../records/rows';
 import type { Line } from './lines';
+import { bytesOf } from './lines';
 import type { Spool } from './spool';
 import { unsettledLine } from './spool-lines';
 
@@ -16,7 +17,7 @@ export class UnsettledEnds {
 
   add(end: JobEnd, rows: EventRows): void {
     this.settled(end);
-    this.lines.set(keyOf(end), this.spool.append(unsettledLine(rows)));
+    this.lines.set(keyOf(end), this.spool.append(bytesOf(unsettledLine(rows))));
   }
 
   /** To be called when the spool has the end that counts. */
