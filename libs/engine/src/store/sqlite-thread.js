@@ -1,6 +1,7 @@
 // The program of the thread that has a SQLite file open: carries out one statement after the other. JavaScript, so that
 // it is the same file in the source and in the package.
 'use strict';
+const { Buffer } = require('node:buffer');
 const { parentPort, workerData } = require('node:worker_threads');
 const Database = require('better-sqlite3');
 

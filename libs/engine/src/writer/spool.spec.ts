@@ -92,6 +92,63 @@ test('who waits for a write that fails waits no longer', async () => {
   spool.close(true);
 });
 
+test('what a write that failed had left half-way is replaced when the next one succeeds', () => {
+  jest.useFakeTimers({ doNotFake: ['nextTick'] });
+  try {
+    const spool = newSpool();
+    spool.append(bytesOf('one'));
+    spool.write();
+    const whole = fs.writeSync;
+    const writeSync = jest.spyOn(fs, 'writeSync').mockImplementation(((fd: number, ...args: unknown[]) => {
+      whole(fd, 'tw', args[3] as number);
+      throw new Error('no space left on device');
+    }));
+    spool.append(bytesOf('two'));
+    spool.write();
+    writeSync.mockRestore();
+    jest.advanceTimersByTime(1_001);
+    spool.append(bytesOf('three'));
+    spool.write();
+    expect(textIn(readdirSync(folder).map((name) => join(folder, name, '1.events')))).toBe(
+      'one\ntwo\nthree\n',
+    );
+    expect(lines).toHaveLength(1);
+    spool.close(true);
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
+test('a folder that can be made after all has what was appended before', () => {
+  jest.useFakeTimers({ doNotFake: ['nextTick'] });
+  try {
+    const place = join(folder, 'place');
+    writeFileSync(place, '');
+    const spool = new Spool({ folder: place, maxBytes: 1_000_000 }, log);
+    spool.append(bytesOf('one'));
+    spool.write();
+    rmSync(place);
+    jest.advanceTimersByTime(1_001);
+    spool.append(bytesOf('two'));
+    spool.write();
+    expect(textIn(readdirSync(place).map((name) => join(place, name, '1.events')))).toBe('one\ntwo\n');
+    spool.close(true);
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
+test('a file whose lines all are written is used anew from the start', () => {
+  const spool = newSpool();
+  const line = spool.append(bytesOf('x'.repeat(100_000)));
+  spool.write();
+  line.release();
+  spool.append(bytesOf('one'));
+  spool.write();
+  expect(textIn(readdirSync(folder).map((name) => join(folder, name, '1.events')))).toBe('one\n');
+  spool.close(false);
+});
+
 test('what the dead left is taken over once, by one of those that try', () => {
   leave('roger-0123456789abcdef', 'x\n');
   const claimed = [newSpool(), newSpool(), newSpool()].flatMap((spool) => spool.claim());
