@@ -99,10 +99,10 @@ test('what a write that failed had left half-way is replaced when the next one s
     spool.append(bytesOf('one'));
     spool.write();
     const whole = fs.writeSync;
-    const writeSync = jest.spyOn(fs, 'writeSync').mockImplementation(((fd: number, ...args: unknown[]) => {
+    const writeSync = jest.spyOn(fs, 'writeSync').mockImplementation((fd: number, ...args: unknown[]) => {
       whole(fd, 'tw', args[3] as number);
       throw new Error('no space left on device');
-    }));
+    });
     spool.append(bytesOf('two'));
     spool.write();
     writeSync.mockRestore();
