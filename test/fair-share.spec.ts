@@ -88,3 +88,29 @@ test('jobs of one partition never wait for those of another', async () => {
   sightings.release();
   await sightings.ended(flood);
 });
+
+test('jobs of one partition are taken at their pace while another is enqueued to in bulk', async () => {
+  const [bulk, other] = [uniquePartition('bulk'), uniquePartition('other')];
+  const partitions = { [bulk]: { default: 1 }, [other]: { default: 1 } };
+  const { jobs } = await startApp({ connection, mode: 'producer', partitions });
+  const enqueueMany = (partition: string, count: number) =>
+    jobs.enqueueMany(Array.from({ length: count }, () => jobs.create(Work, {}, { partition })));
+  await Promise.all([enqueueMany(bulk, 1), enqueueMany(other, 1)]);
+  let [inBulk, isOver] = [0, false];
+  const enqueueInBulk = async (): Promise<void> => {
+    while (!isOver) {
+      await enqueueMany(bulk, 500);
+      inBulk += 500;
+    }
+  };
+  const bulks = Promise.all(Array.from({ length: 4 }, enqueueInBulk));
+  await eventually('the bulk to be under way', () => inBulk >= 2_000);
+  const before = inBulk;
+  const { failures } = await enqueueMany(other, 500);
+  const meanwhile = inBulk - before;
+  isOver = true;
+  await bulks;
+  expect(failures).toHaveLength(0);
+  // What was sent before them goes first; one at a time, between hundreds of the others, they would wait for 20 000 or more.
+  expect(meanwhile).toBeLessThan(10_000);
+});

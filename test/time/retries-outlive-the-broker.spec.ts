@@ -1,4 +1,5 @@
 // Ten thousand jobs wait in a retry level while their broker is killed: none is lost, and none comes back early.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
 import type { JobContext, JobHandler } from 'nestjs-roger';
 import { RogerJob } from 'nestjs-roger';
@@ -38,6 +39,35 @@ class FailsOnce implements JobHandler {
   }
 }
 
+/** Tells what holds the jobs up: the broker, what this process has with it, or that nobody lets this process run. */
+class Watch {
+  private readonly beganAt = performance.now();
+  private readonly cpu = process.cpuUsage();
+  private readonly loop = monitorEventLoopDelay({ resolution: 10 });
+
+  constructor() {
+    this.loop.enable();
+  }
+
+  end(): void {
+    this.loop.disable();
+  }
+
+  async report(): Promise<string> {
+    const { user, system } = process.cpuUsage(this.cpu);
+    const share = (user + system) / 1_000 / (performance.now() - this.beganAt);
+    const own =
+      `This process had ${(share * 100).toFixed(0)} % of a core; its event loop was late by ` +
+      `${(this.loop.mean / 1e6).toFixed(0)} ms on average, ${(this.loop.max / 1e6).toFixed(0)} at most.`;
+    const lists = [
+      ['list_queues', 'name', 'messages_ready', 'messages_unacknowledged', 'consumers'],
+      ['list_consumers', 'queue_name', 'channel_pid', 'consumer_tag', 'prefetch_count'],
+      ['list_channels', 'pid', 'consumer_count', 'messages_unacknowledged', 'messages_unconfirmed'],
+    ].map((command) => broker.ctl(...command).catch(String));
+    return [own, ...(await Promise.all(lists))].join('\n');
+  }
+}
+
 let broker: PrivateRabbitmq;
 beforeAll(async () => {
   broker = await startPrivateRabbitmq({ advancedConfiguration: CONFIRM_TIMEOUT });
@@ -52,29 +82,24 @@ test('none of 10000 jobs between two attempts is lost or early when the broker i
   );
   await served(app, partition);
   const attempts = app.app.get(Attempts);
+  const watch = new Watch();
   const ids = Array.from({ length: JOBS }, (_, n) => `job-${n}`);
   const { failures } = await app.jobs.enqueueMany(
     ids.map((id) => app.jobs.create(FailsOnce, {}, { partition, id })),
   );
   expect(failures).toEqual([]);
   const counts = (): string => `${attempts.failedAt.size} have failed and ${attempts.backAt.size} are back`;
+  const untilBack = (what: string, isSo: () => boolean): Promise<void> =>
+    eventually(what, isSo, 60_000, counts).catch(async (cause: unknown) => {
+      throw new Error(await watch.report(), { cause });
+    });
   // Some are back, some wait, some have not begun, perhaps.
-  await eventually('some to be back', () => attempts.backAt.size >= 100, 60_000, counts).catch(
-    async (cause: unknown) => {
-      const queues = await broker.ctl(
-        'list_queues',
-        'name',
-        'messages_ready',
-        'messages_unacknowledged',
-        'consumers',
-      );
-      throw new Error(queues, { cause });
-    },
-  );
+  await untilBack('some to be back', () => attempts.backAt.size >= 100);
   await broker.kill();
   await eventually('the loss to be noticed', () => app.nodeInfo.waitingPartitions().length === 1);
   await broker.start();
-  await eventually('all to be back', () => attempts.backAt.size === JOBS, 60_000, counts);
+  await untilBack('all to be back', () => attempts.backAt.size === JOBS);
+  watch.end();
   const earlyMs = ids.map(
     (id) => (attempts.failedAt.get(id) ?? 0) + LEVEL_SECONDS * 1_000 - (attempts.backAt.get(id) ?? 0),
   );

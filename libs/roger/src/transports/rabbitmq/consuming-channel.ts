@@ -104,9 +104,7 @@ export class ConsumingChannel {
   setPrefetch(prefetch: number): Promise<void> {
     return this.changeConsumers(async () => {
       this.prefetch = prefetch;
-      await this.cancelConsumers();
-      this.startGeneration();
-      await this.addConsumer();
+      await this.renewConsumers();
       this.tellIfSpent();
     });
   }
@@ -314,7 +312,6 @@ export class ConsumingChannel {
     if (generation === this.generation || this.isRefillDue || this.isLost) return;
     this.isRefillDue = true;
     setImmediate(() => {
-      this.isRefillDue = false;
       // A channel that breaks over it reports itself as lost.
       this.refill().catch(() => undefined);
     });
@@ -324,10 +321,12 @@ export class ConsumingChannel {
     if (this.prefetch === 0 && this.consumers.size === 0 && this.isSpent) this.events.onSpent();
   }
 
+  /** What is settled until its turn comes is taken up with it: while answers are late, no more such changes wait for them. */
   private refill(): Promise<void> {
-    return this.consumers.size < MAX_CONSUMERS
-      ? this.changeConsumers(() => this.addConsumer())
-      : this.setPrefetch(this.prefetch);
+    return this.changeConsumers(() => {
+      this.isRefillDue = false;
+      return this.consumers.size < MAX_CONSUMERS ? this.addConsumer() : this.renewConsumers();
+    });
   }
 
   /** Changes of consumers take turns: each is several questions to the broker. Resolves when the queue has answered them. */
@@ -344,6 +343,12 @@ export class ConsumingChannel {
     });
     this.consumerChange = changed.catch(() => undefined);
     return changed;
+  }
+
+  private async renewConsumers(): Promise<void> {
+    await this.cancelConsumers();
+    this.startGeneration();
+    await this.addConsumer();
   }
 
   private async addConsumer(): Promise<void> {

@@ -8,6 +8,7 @@ import type { Arrival, Flight, Outgoing } from './passage';
 import { Passage } from './passage';
 import { StandingChannel } from './standing-channel';
 import { within } from './time-limit';
+import { WaitingLine } from './waiting-line';
 
 /**
  * RabbitMQ stops to read a whole connection when a channel of it has so many messages that it could not pass on, and hears
@@ -59,9 +60,10 @@ export interface OutgoingMessagesParts {
 /** A queue that is not known to confirm: its messages go one at a time, on a channel where they hold up nobody. */
 interface Unproven {
   readonly queue: string;
-  readonly waiting: Denque<Outgoing>;
+  readonly waiting: WaitingLine;
   /** Carries its one message. */
   probe: Passage | undefined;
+  /** For a channel to prove itself on, or for room on the shared one, or something is mended first. */
   isInTurn: boolean;
   isLate: boolean;
   giveUpMs: number;
@@ -83,8 +85,10 @@ export class OutgoingMessages {
   private readonly shared: StandingChannel<ConfirmChannel>;
   private passage: Passage | undefined;
   /** For the queues that may use the shared channel. */
-  private readonly waiting = new Denque<Outgoing>();
+  private readonly waiting = new WaitingLine();
   private readonly proven = new Set<string>();
+  /** They have just proven themselves, and are next on the shared channel: it may never have room by itself. */
+  private readonly entering = new Denque<Unproven>();
   private readonly unproven = new Map<string, Unproven>();
   private readonly turns = new Denque<Unproven>();
   private readonly proving: ProvingChannel[] = [];
@@ -122,36 +126,25 @@ export class OutgoingMessages {
     connection.on('unblocked', this.onUnblocked);
   }
 
-  /** Sends it in its turn; what is urgent goes before all that waits for the same queue. */
-  submit(outgoing: Outgoing, isUrgent = false): void {
+  /** Sends it in its turn. */
+  submit(outgoing: Outgoing): void {
     const queue = this.queueOf(outgoing);
     if (!this.proven.has(queue)) {
-      this.park(outgoing, queue, isUrgent);
+      this.park(outgoing, queue);
       this.pumpProving();
-    } else if ((isUrgent || this.waiting.isEmpty()) && this.canSend() && this.send(outgoing, queue)) {
-      return;
-    } else if (isUrgent) {
-      this.waiting.unshift(outgoing);
-    } else {
+    } else if (!this.waiting.isEmpty || !this.canSend() || !this.send(outgoing, queue)) {
       this.waiting.push(outgoing);
     }
   }
 
   /** Forgets what waits and is no longer wanted. */
   dropUnwanted(): void {
-    for (const line of this.lines()) {
-      for (let left = line.length; left > 0; left--) {
-        const outgoing = line.shift();
-        if (outgoing?.isWanted() === true) line.push(outgoing);
-      }
-    }
+    for (const line of this.lines()) line.dropUnwanted();
   }
 
   /** Takes back what waits. */
   withdraw(): Outgoing[] {
-    const withdrawn = this.lines().flatMap((line) => line.toArray());
-    for (const line of this.lines()) line.clear();
-    return withdrawn;
+    return this.lines().flatMap((line) => line.empty());
   }
 
   /** Waits for the confirms of what is under way; then the rest is told. Never rejects. */
@@ -193,7 +186,7 @@ export class OutgoingMessages {
     );
   }
 
-  private lines(): Denque<Outgoing>[] {
+  private lines(): WaitingLine[] {
     return [this.waiting, ...[...this.unproven.values()].map(({ waiting }) => waiting)];
   }
 
@@ -224,26 +217,30 @@ export class OutgoingMessages {
 
   private pump(): void {
     while (this.canSend()) {
+      const entering = this.entering.shift();
+      if (entering !== undefined) {
+        this.enter(entering);
+        continue;
+      }
       const next = this.waiting.shift();
       if (next === undefined) return;
       if (next.isWanted() && !this.send(next, this.queueOf(next))) {
         // The channel is closing; its loss brings another.
-        this.waiting.unshift(next);
+        this.waiting.putBack(next);
         return;
       }
     }
   }
 
-  private park(outgoing: Outgoing, queue: string, isUrgent: boolean): void {
+  private park(outgoing: Outgoing, queue: string): void {
     let unproven = this.unproven.get(queue);
     if (unproven === undefined) {
       const giveUpMs = this.parts.giveUpMs.first;
-      const waiting = new Denque<Outgoing>();
+      const waiting = new WaitingLine();
       unproven = { queue, waiting, probe: undefined, isInTurn: false, isLate: false, giveUpMs };
       this.unproven.set(queue, unproven);
     }
-    if (isUrgent) unproven.waiting.unshift(outgoing);
-    else unproven.waiting.push(outgoing);
+    unproven.waiting.push(outgoing);
     this.takeTurn(unproven);
   }
 
@@ -277,7 +274,7 @@ export class OutgoingMessages {
         this.watchConfirms();
       } else {
         unproven.probe = undefined;
-        waiting.unshift(next);
+        waiting.putBack(next);
         // The channel is closing: its loss brings another, and the next turn.
         setImmediate(() => {
           this.takeTurn(unproven);
@@ -347,9 +344,8 @@ export class OutgoingMessages {
   private async mend(unproven: Unproven, outgoing: Outgoing, isMended: Promise<boolean>): Promise<void> {
     unproven.probe = undefined;
     unproven.isInTurn = true;
-    if (!(await isMended)) outgoing.onEnd('returned');
-    else if (this.unproven.get(unproven.queue) === unproven) unproven.waiting.unshift(outgoing);
-    else this.submit(outgoing, true);
+    if (await isMended) unproven.waiting.putBack(outgoing);
+    else outgoing.onEnd('returned');
     unproven.isInTurn = false;
     this.takeTurn(unproven);
     this.pumpProving();
@@ -360,43 +356,49 @@ export class OutgoingMessages {
     if (unproven.probe !== undefined) return;
     if (arrival === 'kept') {
       this.tellOnTime(unproven);
-      if (this.prove(unproven)) return;
+      if (this.passage !== undefined && !unproven.isInTurn && !unproven.waiting.isEmpty) {
+        unproven.isInTurn = true;
+        this.entering.push(unproven);
+        return;
+      }
     }
     if (arrival instanceof UnconfirmedError) {
       unproven.giveUpMs = Math.min(unproven.giveUpMs * 2, this.parts.giveUpMs.most);
     }
-    if (!unproven.waiting.isEmpty()) this.takeTurn(unproven);
+    if (!unproven.waiting.isEmpty) this.takeTurn(unproven);
     // One that was late is remembered for as long as it gives no sign of life.
     else if (!unproven.isLate && !unproven.isInTurn) this.unproven.delete(unproven.queue);
   }
 
   /**
-   * From its first message on, which goes at once, a queue holds up the shared channel no more; so one that has no more
-   * than a message at a time stays beside.
+   * From its first message on, which goes while its proof is fresh, a queue holds up the shared channel no more; so one that
+   * has no more than a message at a time stays beside.
    */
-  private prove({ queue, waiting }: Unproven): boolean {
+  private enter(unproven: Unproven): void {
+    const { queue, waiting } = unproven;
+    unproven.isInTurn = false;
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       if (!next.isWanted()) continue;
-      if (!this.canSend() || !this.send(next, queue)) {
-        waiting.unshift(next);
-        return false;
-      }
       this.unproven.delete(queue);
       this.proven.add(queue);
-      for (const outgoing of waiting.toArray()) this.waiting.push(outgoing);
-      waiting.clear();
-      return true;
+      // On a channel that is closing it waits for the loss, which parks it again.
+      if (!this.send(next, queue)) this.waiting.putBack(next);
+      for (const outgoing of waiting.empty()) this.waiting.push(outgoing);
+      return;
     }
-    return false;
+    this.unproven.delete(queue);
   }
 
   /** The shared channel is not used any more: each queue has to prove itself for the next. */
   private leaveShared(): void {
     this.passage = undefined;
     this.proven.clear();
-    const waiting = this.waiting.toArray();
-    this.waiting.clear();
-    for (const outgoing of waiting) this.park(outgoing, this.queueOf(outgoing), false);
+    for (const unproven of this.entering.toArray()) {
+      unproven.isInTurn = false;
+      this.takeTurn(unproven);
+    }
+    this.entering.clear();
+    for (const outgoing of this.waiting.empty()) this.park(outgoing, this.queueOf(outgoing));
   }
 
   private watchConfirms(): void {

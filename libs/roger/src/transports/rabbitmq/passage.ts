@@ -9,6 +9,8 @@ export type Arrival = 'kept' | 'returned' | 'refused' | Error;
 /** A message on its way to the broker, for somebody who wants to know how it ends. */
 export interface Outgoing {
   readonly message: BrokerMessage;
+  /** It goes before all that waits and is not. @default false */
+  readonly isUrgent?: boolean;
   /** Whether it is still to be sent; asked just before. What is not wanted is dropped without a word. */
   isWanted(): boolean;
   /** It was handed to a channel, so that the broker may have it. */

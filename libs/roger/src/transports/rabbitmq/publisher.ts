@@ -152,7 +152,7 @@ export class Publisher {
       const bytes = message.body.length + OVERHEAD_BYTES;
       const entry = this.entryOf(message, bytes, undefined, isWithdrawn, resolve, reject);
       this.admit(entry);
-      this.outgoing.submit(entry, true);
+      this.outgoing.submit(entry);
     });
   }
 
@@ -190,6 +190,7 @@ export class Publisher {
   ): Entry {
     const entry: Entry = {
       message,
+      isUrgent: isWithdrawn !== undefined,
       bytes,
       deadline,
       isWithdrawn,
