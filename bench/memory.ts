@@ -5,9 +5,9 @@ import { ARGS, PlainJob } from './jobs';
 import { median } from './rounds';
 
 const SLICE = 10_000;
-const QUICK_SLICE = 1_000;
+const QUICK_SLICE = 500;
 const SLICES = 50;
-const QUICK_SLICES = 20;
+const QUICK_SLICES = 10;
 const WARM_UP = 0.2;
 const MAX_WORKERS = 10;
 const MIB = 1024 * 1024;

@@ -11,8 +11,9 @@ import type { RestartedReport, RestartedSettings } from './rolling-restart-progr
 import { sharedMs, SteadyJob } from './rolling-restart-program';
 
 const WORKERS = 3;
+const QUICK_WORKERS = 2;
 const RESTARTS = 30;
-const QUICK_RESTARTS = 2;
+const QUICK_RESTARTS = 1;
 const JOBS_PER_SECOND = 200;
 const KEYS = 100;
 /** Of every so many jobs one has an execution key. */
@@ -26,7 +27,9 @@ export const rollingRestart: Benchmark = (conditions) =>
     const starts = new Starts();
     const settings = { uri: conditions.uri, namespace: arena.namespace, partition: PARTITION };
     const workers = await Promise.all(
-      Array.from({ length: WORKERS }, () => RestartedWorker.start(settings, starts)),
+      Array.from({ length: conditions.isQuick ? QUICK_WORKERS : WORKERS }, () =>
+        RestartedWorker.start(settings, starts),
+      ),
     );
     const producer = await arena.startProducer();
     const load = new SteadyLoad(producer.jobs);

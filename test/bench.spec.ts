@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { sharedBrokerUri } from './support/broker';
+import { RUN_TYPESCRIPT } from './support/run-typescript';
 
 const ROOT = join(__dirname, '..');
 
@@ -12,7 +13,7 @@ interface End {
 
 /** Runs the benchmarks as `npm run bench` does, on the broker of the tests. */
 function bench(...args: string[]): Promise<End> {
-  const child = spawn(process.execPath, ['-r', '@swc-node/register', 'bench/run.ts', ...args], {
+  const child = spawn(process.execPath, [...RUN_TYPESCRIPT, 'bench/run.ts', ...args], {
     cwd: ROOT,
     env: { ...process.env, ROGER_AMQP_URL: sharedBrokerUri() },
     stdio: ['ignore', 'ignore', 'pipe'],

@@ -1,5 +1,6 @@
 // Has Node run TypeScript, for the processes and threads that tests start: `node -r ./tools/run-typescript.cjs program.ts`.
 // There are hundreds of them in a run, and @swc-node/register takes half a second of each to load the whole of TypeScript.
+// With ROGER_BUILT_LIBRARIES in the environment the libraries are what is built of them, as an app gets them.
 const { createHash, randomUUID } = require('node:crypto');
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
 const Module = require('node:module');
@@ -11,7 +12,8 @@ const CACHE = join(ROOT, 'node_modules/.cache/roger/run-typescript');
 const { version } = require('@swc/core/package.json');
 
 /** As in Jest, the sources of the libraries and not what is built of them: a test may reach into these. */
-const sources = require('../tsconfig.json').compilerOptions.paths;
+const sources =
+  process.env.ROGER_BUILT_LIBRARIES === undefined ? require('../tsconfig.json').compilerOptions.paths : {};
 
 const resolve = Module._resolveFilename;
 Module._resolveFilename = function (request, ...more) {

@@ -4,6 +4,7 @@ import type { PrivateRabbitmq } from 'private-rabbitmq';
 import { QueueNotAnsweringError } from 'nestjs-roger';
 import type { TestApp } from '../support/app';
 import { served, startApp } from '../support/app';
+import { testsAtOnce } from '../support/at-once';
 import { uniquePartition } from '../support/broker';
 import { Sightings } from '../support/sightings';
 import { Work } from '../support/work';
@@ -17,11 +18,10 @@ const SEVERAL_WAITS_MS = 4 * BROKER_WAITS_MS;
 const FOUND_STUCK_MS = 10_000 + 3 * BROKER_WAITS_MS;
 /** A reconnect, on a machine with other work. */
 const SOUND_MS = 15_000;
+/** One job after another, and a core left for the rest. */
+const JOB_MS = 50;
 
 let broker: PrivateRabbitmq;
-let sightings: Sightings;
-let stuck: string;
-let sound: string;
 
 beforeAll(async () => {
   broker = await startPrivateRabbitmq();
@@ -30,80 +30,103 @@ beforeAll(async () => {
 });
 afterAll(() => broker.stop());
 
-beforeEach(() => {
-  sightings = new Sightings();
-  [stuck, sound] = [uniquePartition('stuck'), uniquePartition('sound')];
-});
+/** Two partitions, one of which has a queue that gets stuck. */
+class Stage {
+  readonly stuck = uniquePartition('stuck');
+  readonly sound = uniquePartition('sound');
+  readonly sightings = new Sightings();
 
-async function queueProcess(what: 'suspend' | 'resume'): Promise<void> {
-  await broker.ctl('eval', `sys:${what}('%2F_${stuck}-default').`);
-}
+  async queueProcess(what: 'suspend' | 'resume'): Promise<void> {
+    await broker.ctl('eval', `sys:${what}('%2F_${this.stuck}-default').`);
+  }
 
-/** A node that serves both partitions. */
-function startNode(): Promise<TestApp> {
-  return startApp(
-    {
-      connection: { uri: broker.uri },
-      partitions: { [stuck]: QUEUES, [sound]: QUEUES },
-      shutdownTimeoutMs: 0,
-    },
-    [Work, sightings.of('node')],
-  );
+  /** A node that serves both partitions. */
+  startNode(): Promise<TestApp> {
+    return startApp(
+      {
+        connection: { uri: broker.uri },
+        partitions: { [this.stuck]: QUEUES, [this.sound]: QUEUES },
+        shutdownTimeoutMs: 0,
+      },
+      [Work, this.sightings.of('node')],
+    );
+  }
+
+  /** The same, when it serves them. */
+  async startServing(): Promise<TestApp> {
+    const app = await this.startNode();
+    await Promise.all([served(app, this.stuck), served(app, this.sound)]);
+    return app;
+  }
+
+  /** The queue's process goes on: jobs come from it. */
+  async recovers(app: TestApp): Promise<void> {
+    await this.queueProcess('resume');
+    await served(app, this.stuck);
+    await app.jobs.enqueue(Work, {}, { partition: this.stuck, id: 'after' });
+    await this.sightings.ended(['after']);
+  }
+
+  reasonOfStuck({ partitions }: TestApp): Error | undefined {
+    return partitions.queues(this.stuck).find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
+  }
 }
 
 /** Sends job after job to the sound queue. @returns how often the connection over which they come was lost meanwhile */
-async function lossesWhileSound({ jobs, log }: TestApp, ms: number): Promise<number> {
+async function lossesWhileSound(
+  { sound, sightings }: Stage,
+  { jobs, log }: TestApp,
+  ms: number,
+): Promise<number> {
   const begunAt = performance.now();
   while (performance.now() - begunAt < ms) {
     const sentAt = performance.now();
-    const { job } = await jobs.enqueue(Work, { ms: 5 }, { partition: sound });
+    const { job } = await jobs.enqueue(Work, { ms: JOB_MS }, { partition: sound });
     await sightings.ended([job.id]);
     expect(performance.now() - sentAt).toBeLessThan(SOUND_MS);
   }
-  return log.messages('warn').filter((line) => line.startsWith('Lost the connection to RabbitMQ (consuming)'))
-    .length;
+  const said = (what: RegExp): number => log.messages('log', 'warn').filter((line) => what.test(line)).length;
+  // A log that hears nothing of the connection can't tell of its loss.
+  expect(said(/^Connected to RabbitMQ .*\(consuming\)/)).toBeGreaterThan(0);
+  return said(/^Lost the connection to RabbitMQ \(consuming\)/);
 }
 
-/** The queue's process goes on: jobs come from it. */
-async function recovers(app: TestApp): Promise<void> {
-  await queueProcess('resume');
-  await served(app, stuck);
-  await app.jobs.enqueue(Work, {}, { partition: stuck, id: 'after' });
-  await sightings.ended(['after']);
-}
+const together = testsAtOnce(3);
 
-const reasonOfStuck = ({ partitions }: TestApp): Error | undefined =>
-  partitions.queues(stuck).find(({ waitingFor }) => waitingFor !== undefined)?.waitingFor;
+together(
+  'a queue that is stuck when a node starts costs the others one reconnect at most, and is served once it is well',
+  async () => {
+    const stage = new Stage();
+    await (await stage.startServing()).close();
+    await stage.queueProcess('suspend');
+    const app = await stage.startNode();
+    await served(app, stage.sound);
+    expect(await lossesWhileSound(stage, app, SEVERAL_WAITS_MS)).toBeLessThanOrEqual(1);
+    expect(stage.reasonOfStuck(app)).toBeInstanceOf(QueueNotAnsweringError);
+    await stage.recovers(app);
+  },
+);
 
-test('a queue that is stuck when a node starts costs the others one reconnect at most, and is served once it is well', async () => {
-  const before = await startNode();
-  await Promise.all([served(before, stuck), served(before, sound)]);
-  await before.close();
-  await queueProcess('suspend');
-  const app = await startNode();
-  await served(app, sound);
-  expect(await lossesWhileSound(app, SEVERAL_WAITS_MS)).toBeLessThanOrEqual(1);
-  expect(reasonOfStuck(app)).toBeInstanceOf(QueueNotAnsweringError);
-  await recovers(app);
-});
-
-test('a queue that gets stuck while it is idle costs the others nothing', async () => {
-  const app = await startNode();
-  await Promise.all([served(app, stuck), served(app, sound)]);
+together('a queue that gets stuck while it is idle costs the others nothing', async () => {
+  const stage = new Stage();
+  const app = await stage.startServing();
   // It has been consumed from anew: its channel is one to be renewed, as soon as that can be done.
-  await app.partitions.reconfigure(stuck, { default: 4 });
-  await queueProcess('suspend');
-  expect(await lossesWhileSound(app, FOUND_STUCK_MS)).toBe(0);
-  expect(reasonOfStuck(app)).toBeInstanceOf(QueueNotAnsweringError);
-  await recovers(app);
+  await app.partitions.reconfigure(stage.stuck, { default: 4 });
+  await stage.queueProcess('suspend');
+  expect(await lossesWhileSound(stage, app, FOUND_STUCK_MS)).toBe(0);
+  expect(stage.reasonOfStuck(app)).toBeInstanceOf(QueueNotAnsweringError);
+  await stage.recovers(app);
 });
 
-test('a partition that is stopped and started while its queue is stuck costs the others one reconnect at most', async () => {
-  const app = await startNode();
-  await Promise.all([served(app, stuck), served(app, sound)]);
-  await queueProcess('suspend');
-  await app.partitions.stop(stuck);
-  expect((await app.partitions.start(stuck, QUEUES)).state).toBe('waiting');
-  expect(await lossesWhileSound(app, SEVERAL_WAITS_MS)).toBeLessThanOrEqual(1);
-  await recovers(app);
-});
+together(
+  'a partition that is stopped and started while its queue is stuck costs the others one reconnect at most',
+  async () => {
+    const stage = new Stage();
+    const app = await stage.startServing();
+    await stage.queueProcess('suspend');
+    await app.partitions.stop(stage.stuck);
+    expect((await app.partitions.start(stage.stuck, QUEUES)).state).toBe('waiting');
+    expect(await lossesWhileSound(stage, app, SEVERAL_WAITS_MS)).toBeLessThanOrEqual(1);
+    await stage.recovers(app);
+  },
+);

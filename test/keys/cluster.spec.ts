@@ -27,13 +27,24 @@ const PARTITION = 'acme';
 
 const folder = mkdtempSync(join(tmpdir(), 'roger-cluster-'));
 const ends: (() => unknown)[] = [];
+const clusters = new Map<PrivateClusterOptions['partitionHandling'], PrivateCluster>();
+
+/** Its start takes as long as many a test: those of one kind have it one after the other, each in a namespace of its own. */
+async function clusterThat(
+  partitionHandling: PrivateClusterOptions['partitionHandling'],
+): Promise<PrivateCluster> {
+  const cluster = clusters.get(partitionHandling) ?? (await startPrivateCluster({ partitionHandling }));
+  clusters.set(partitionHandling, cluster);
+  return cluster;
+}
 
 afterEach(async () => {
   await KeyedNode.killAll();
   for (const end of ends.splice(0)) await end();
 });
 
-afterAll(() => {
+afterAll(async () => {
+  await Promise.all([...clusters.values()].map((cluster) => cluster.stop()));
   if (process.env['ROGER_FAULTS_KEEP'] === undefined) rmSync(folder, { recursive: true });
 });
 
@@ -74,6 +85,7 @@ test(
 
 class Stage {
   constructor(
+    private readonly namespace: string,
     readonly cluster: PrivateCluster,
     readonly trace: Trace,
     readonly nodes: readonly KeyedNode[],
@@ -82,7 +94,10 @@ class Stage {
   /** The broker node that leads the log of the ledger of which the jobs are. */
   async leaderOfLog(): Promise<PrivateRabbitmq> {
     const tables = await this.cluster.nodes[0]?.ctl('eval', 'ets:tab2list(ra_leaderboard).');
-    const name = /\{'%2F_roger\.ledger\.\d+\.log',\s*\{'[^']*',\s*'([^']*)'/.exec(tables ?? '')?.[1];
+    const log = new RegExp(
+      `\\{'%2F_${this.namespace}\\.roger\\.ledger\\.\\d+\\.log',\\s*\\{'[^']*',\\s*'([^']*)'`,
+    );
+    const name = log.exec(tables ?? '')?.[1];
     const leader = this.cluster.nodes.find(({ nodename }) => nodename === name);
     if (leader === undefined) throw new Error(`Nobody leads a log: ${tables}`);
     return leader;
@@ -110,8 +125,7 @@ async function violationsUnder(
   ends.push(() => {
     trace.close();
   });
-  const cluster = await startPrivateCluster({ partitionHandling });
-  ends.push(() => cluster.stop());
+  const cluster = await clusterThat(partitionHandling);
   const { uris } = cluster;
   const start = (node: string, mode: 'worker' | 'producer', first: number): Promise<KeyedNode> =>
     KeyedNode.start({
@@ -121,7 +135,7 @@ async function violationsUnder(
       observed: trace,
       // All know all, and each begins with another.
       brokerUri: [...uris.slice(first), ...uris.slice(0, first)],
-      roger: { mode, partitions: { [PARTITION]: { default: 8 } } },
+      roger: { mode, namespace: name, partitions: { [PARTITION]: { default: 8 } } },
     });
   const nodes = await Promise.all([
     start('producer', 'producer', 0),
@@ -134,7 +148,7 @@ async function violationsUnder(
   let isMended = false;
   const loaded = produce(producer, () => isMended);
   await sleep(CALM_MS);
-  await harm(new Stage(cluster, trace, nodes));
+  await harm(new Stage(name, cluster, trace, nodes));
   isMended = true;
   const mendedAt = performance.now();
   await loaded;

@@ -19,9 +19,17 @@ class Leftovers {
 }
 
 const ofTestsAtOnce = new AsyncLocalStorage<Leftovers>();
-const ofOneTest = new Leftovers();
+let ofOneTest = new Leftovers();
 
-afterEach(() => ofOneTest.end());
+afterEach(async () => {
+  await ofOneTest.end();
+  ofOneTest = new Leftovers();
+});
+
+/** What stands for the test that calls it, or that began what calls it. */
+export function runningTest(): object {
+  return ofTestsAtOnce.getStore() ?? ofOneTest;
+}
 
 /** Has this done at the end of the test that calls it. */
 export function afterTest(kind: 'app' | 'process', end: End): void {

@@ -10,7 +10,7 @@ import {
   PartitionService,
   RogerModule,
 } from 'nestjs-roger';
-import { afterTest } from './after-test';
+import { afterTest, runningTest } from './after-test';
 import { RecordedLog } from './recorded-log';
 import { within } from './within';
 
@@ -27,12 +27,17 @@ export interface TestApp {
   close(): Promise<void>;
 }
 
-/** One for all apps of a test: Nest has one logger per process. */
-let log = new RecordedLog();
+const logs = new WeakMap<object, RecordedLog>();
 
-afterEach(() => {
-  log = new RecordedLog();
-});
+function logOfRunningTest(): RecordedLog {
+  const test = runningTest();
+  const log = logs.get(test) ?? new RecordedLog();
+  logs.set(test, log);
+  return log;
+}
+
+/** Nest has one logger per process, and several tests may run at the same time. */
+const logger = new RecordedLog(logOfRunningTest);
 
 /** Starts an app with `RogerModule.forRoot(options)` and these providers (and, if need be, more of a module). */
 export async function startApp(
@@ -45,7 +50,7 @@ export async function startApp(
     imports: [RogerModule.forRoot(options), ...(more.imports ?? [])],
     providers: [...providers, ...(more.providers ?? [])],
   })
-    .setLogger(log)
+    .setLogger(logger)
     .compile();
   await testing.init();
   let closing: Promise<void> | undefined;
@@ -56,7 +61,7 @@ export async function startApp(
     nodeInfo: testing.get(NodeInfoService),
     partitions: testing.get(PartitionService),
     globalState: testing.get(GlobalStateService),
-    log,
+    log: logOfRunningTest(),
     close: () => (closing ??= testing.close()),
   };
   afterTest('app', () => testApp.close());

@@ -6,7 +6,7 @@ type Run = () => Promise<void>;
 
 /**
  * What declares the tests of a group, as `test` does. They begin when the first has its turn, so many at once, and each has
- * its own outcome. The log of an app has the lines of all; who looks at it doesn't belong here.
+ * its own outcome, and its own log of what its apps say.
  */
 export function testsAtOnce(atMost: number): (title: string, run: Run, limitMs?: number) => void {
   const runs: Run[] = [];

@@ -11,6 +11,9 @@ export interface LogLine {
 export class RecordedLog implements LoggerService {
   readonly lines: LogLine[] = [];
 
+  /** @param keeper which log keeps a line that is being written. @default itself */
+  constructor(private readonly keeper?: () => RecordedLog) {}
+
   log(message: unknown, ...rest: unknown[]): void {
     this.keep('log', message, rest);
   }
@@ -39,6 +42,7 @@ export class RecordedLog implements LoggerService {
 
   private keep(level: LogLine['level'], message: unknown, rest: readonly unknown[]): void {
     const context = rest.at(-1);
-    this.lines.push({ level, message: String(message), context: typeof context === 'string' ? context : '' });
+    const { lines } = this.keeper?.() ?? this;
+    lines.push({ level, message: String(message), context: typeof context === 'string' ? context : '' });
   }
 }
