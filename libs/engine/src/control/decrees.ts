@@ -4,11 +4,15 @@ import type { JobRecord } from '../history/job-records.service';
 import { markLost } from '../history/mark-lost';
 import { HELD } from '../records/event-rows';
 import type { JobState, RunResult } from '../records/rows';
-import { decreePhaseOf, RUN_DECREED } from '../records/rows';
+import { decreePhaseOf, FINAL_STATES, RUN_DECREED } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
 
 /** The reason's type of what an operator has decided. */
 const BY_OPERATOR = 'Operator';
+/** Stands before the database's time where who told a job's end stood, and is looked at by nothing but this. */
+const RETRIED = '~retried ';
+/** By then the row of the new life is written, or who retried it is gone. */
+const RETRY_MS = 30_000;
 
 export interface DecreedEnd {
   readonly state: Extract<JobState, 'done' | 'failed' | 'removed'>;
@@ -89,6 +93,39 @@ export class Decrees {
   async lost({ runId }: JobRecord): Promise<boolean> {
     if (runId === undefined) return false;
     return (await markLost(this.store, { runId }, 'an operator has given it up')) > 0;
+  }
+
+  /** Of several that are about to enqueue a job anew that is over, one. @returns whether it is this one */
+  async claimedForRetry(record: JobRecord): Promise<boolean> {
+    const { now } = this.store;
+    const rows = await this.store.writing
+      .updateTable('roger_jobs')
+      .set({ seq_run: sql<string>`${RETRIED} || ${now}` })
+      .where('partition', '=', record.partition)
+      .where('job_id', '=', record.id)
+      .where('queued_at', '=', record.queuedAt.getTime())
+      .where('state', 'in', FINAL_STATES)
+      .where((eb) =>
+        eb.or([
+          eb('seq_run', 'not like', `${RETRIED}%`),
+          eb('seq_run', '<', sql<string>`${RETRIED} || (${now} - ${sql.lit(RETRY_MS)})`),
+        ]),
+      )
+      .returning('job_id')
+      .execute();
+    return rows.length > 0;
+  }
+
+  /** It was not enqueued anew. */
+  async notRetried(record: JobRecord): Promise<void> {
+    await this.store.writing
+      .updateTable('roger_jobs')
+      .set({ seq_run: '' })
+      .where('partition', '=', record.partition)
+      .where('job_id', '=', record.id)
+      .where('queued_at', '=', record.queuedAt.getTime())
+      .where('seq_run', 'like', `${RETRIED}%`)
+      .execute();
   }
 
   /** As if a node told it now: what comes later counts more, and what has ended has ended. */

@@ -259,13 +259,19 @@ export class JobEngine {
     if (!isFinal(record.state)) return nothing('not ended');
     // Its cancel waits for the copy that is still in the queue, and would meet the new one.
     if (await this.parts.globalState.isCancelled(record.partition, id)) return nothing('cancelled');
-    if (record.state === 'buried') {
-      const { status } = await this.fromBuried(record);
-      if (status === 'enqueued') return { did: 'enqueued' };
-      if (status === 'duplicate') return nothing('duplicate');
+    // Else two that ask at once would have it run twice.
+    if (!(await this.parts.decrees.claimedForRetry(record))) return nothing('not ended');
+    let isEnqueued = false;
+    try {
+      isEnqueued = await this.enqueuedAnew(record);
+    } finally {
+      // That it can't be given back at the moment is not what went wrong; it runs out by itself.
+      if (!isEnqueued) await this.parts.decrees.notRetried(record).catch(() => undefined);
     }
-    const { status } = await this.parts.jobs.enqueue(jobOfRecord(record));
-    return status === 'enqueued' ? { did: 'enqueued' } : nothing('duplicate');
+    if (!isEnqueued) return nothing('duplicate');
+    // Other nodes are to see that it is not over any more.
+    await this.parts.writer.flush(FLUSH_MS);
+    return { did: 'enqueued' };
   }
 
   /**
@@ -301,6 +307,16 @@ export class JobEngine {
     // Not before the end: a run that ends well all the same has done its work.
     if (!(await decrees.ended(record, how))) return nothing('ended');
     return { did: isOver ? did : 'told to end' };
+  }
+
+  /** @returns false: another job has its queue key */
+  private async enqueuedAnew(record: JobRecord): Promise<boolean> {
+    if (record.state === 'buried') {
+      const { status } = await this.fromBuried(record);
+      if (status !== 'notFound') return status === 'enqueued';
+    }
+    const { status } = await this.parts.jobs.enqueue(jobOfRecord(record));
+    return status === 'enqueued';
   }
 
   private async fromBuried({
