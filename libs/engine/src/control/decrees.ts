@@ -2,8 +2,9 @@
 import { sql } from 'kysely';
 import type { JobRecord } from '../history/job-records.service';
 import { markLost } from '../history/mark-lost';
+import { recount } from '../history/recount';
 import { HELD } from '../records/event-rows';
-import type { JobState, RunResult } from '../records/rows';
+import type { JobState } from '../records/rows';
 import { decreePhaseOf, FINAL_STATES, RUN_DECREED } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
 
@@ -68,23 +69,22 @@ export class Decrees {
         .execute();
       if (job === undefined) return false;
       if (job.run_id === null || state === 'removed') return true;
-      const result: RunResult = state;
-      await trx
-        .updateTable('roger_runs')
-        .set({
-          ...{ result, after: 'ended', ...why, seq: RUN_DECREED },
-          ...(value === undefined ? {} : { value }),
-          ended_at: sql<number>`coalesce(ended_at, ${at})`,
-        })
-        .where('id', '=', job.run_id)
-        // Only the run that was ended for this, or is still to end.
-        .where((eb) =>
-          eb.or([
-            eb('result', '=', 'cancelled'),
-            eb.and([eb('result', 'is', null), eb('ended_at', 'is', null)]),
-          ]),
-        )
-        .execute();
+      const runId = job.run_id;
+      const changed = trx.updateTable('roger_runs').set({
+        ...{ result: state, after: 'ended', ...why, seq: RUN_DECREED },
+        ...(value === undefined ? {} : { value }),
+        ended_at: sql<number>`coalesce(ended_at, ${at})`,
+      });
+      // Only the run that is still to end, or was ended for this; it may come to its end between the two.
+      const goingOn = changed
+        .where('id', '=', runId)
+        .where('result', 'is', null)
+        .where('ended_at', 'is', null);
+      if ((await goingOn.returning('id').execute()).length > 0) return true;
+      const cancelled = changed.where('id', '=', runId).where('result', '=', 'cancelled');
+      for (const { name, ended_at } of await cancelled.returning(['name', 'ended_at']).execute()) {
+        await recount(trx, { name, endedAt: Number(ended_at) }, 'cancelled', state);
+      }
       return true;
     });
   }
