@@ -102,7 +102,7 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     expect(await engine.get('first')).toMatchObject({ state: 'done' });
     const { items } = await history.runsOf('first');
     expect(items).toMatchObject([{ result: 'done' }]);
-    expect(() => engine.fail('c', '')).toThrow('reason');
+    await expect(engine.fail('c', '')).rejects.toThrow('reason');
   });
 
   test('what an operator has said of a run is what the statistics count, too', async () => {

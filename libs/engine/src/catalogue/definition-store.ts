@@ -1,5 +1,6 @@
 // The rows of the catalogue.
 import type { Insertable, Selectable } from 'kysely';
+import { plainText } from '../records/plain-text';
 import type { EngineStore } from '../store/engine-store';
 import type { DefinitionsTable } from '../store/schema';
 
@@ -52,7 +53,10 @@ export class DefinitionStore {
     change: Partial<NewDefinitionRow>,
     source?: DefinitionRow['source'],
   ): Promise<boolean> {
-    let query = this.store.writing.updateTable('roger_definitions').set(change).where('name', '=', name);
+    let query = this.store.writing
+      .updateTable('roger_definitions')
+      .set(change)
+      .where('name', '=', plainText(name));
     if (source !== undefined) query = query.where('source', '=', source);
     const { numUpdatedRows } = await query.executeTakeFirst();
     return numUpdatedRows > 0n;
@@ -62,7 +66,7 @@ export class DefinitionStore {
   async remove(name: string, source: DefinitionRow['source']): Promise<boolean> {
     const { numDeletedRows } = await this.store.writing
       .deleteFrom('roger_definitions')
-      .where('name', '=', name)
+      .where('name', '=', plainText(name))
       .where('source', '=', source)
       .executeTakeFirst();
     return numDeletedRows > 0n;
@@ -72,7 +76,7 @@ export class DefinitionStore {
     return this.store.reading
       .selectFrom('roger_definitions')
       .selectAll()
-      .where('name', '=', name)
+      .where('name', '=', plainText(name))
       .executeTakeFirst();
   }
 

@@ -3,8 +3,9 @@ import { sql } from 'kysely';
 import type { JobRecord } from '../history/job-records.service';
 import { markLost } from '../history/mark-lost';
 import { recount } from '../history/recount';
-import { HELD } from '../records/event-rows';
+import { HELD, heldMessage } from '../records/event-rows';
 import type { JobState } from '../records/rows';
+import { plainText } from '../records/plain-text';
 import { decreePhaseOf, FINAL_STATES, RUN_DECREED } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
 
@@ -27,7 +28,7 @@ export class Decrees {
 
   /** @returns false: it is over */
   held(record: JobRecord, why: string): Promise<boolean> {
-    return this.now(record, 'held', { reason_type: HELD, reason_message: why });
+    return this.now(record, 'held', { reason_type: HELD, reason_message: heldMessage(why) });
   }
 
   /** @returns false: it is over */
@@ -153,5 +154,5 @@ export class Decrees {
 }
 
 function reasonOf(reason: string): { readonly reason_type: string; readonly reason_message: string } {
-  return { reason_type: BY_OPERATOR, reason_message: reason };
+  return { reason_type: BY_OPERATOR, reason_message: plainText(reason) };
 }

@@ -1,6 +1,6 @@
 // What an operator does with a single job, from whatever node.
 import type { BuriedJobs, GlobalStateService, JobQueue } from 'nestjs-roger';
-import { InvalidArgumentError, QueueNotFoundError } from 'nestjs-roger';
+import { QueueNotFoundError } from 'nestjs-roger';
 import type { JobFilter, JobRecord, JobRecords } from '../history/job-records.service';
 import type { NodeSigns } from '../history/node-signs';
 import type { Page, PageOptions } from '../history/page';
@@ -8,6 +8,7 @@ import type { JobRun, RunHistory } from '../history/run-history.service';
 import { isFinal } from '../records/rows';
 import type { HistoryWriter } from '../writer/history-writer';
 import { TO_BE_SENT_AHEAD } from './cut-off-hurries';
+import { completionWith, failureFor } from './decreed-ends';
 import type { DecreedEnd, Decrees } from './decrees';
 import type { Did } from './did';
 import { nothing } from './did';
@@ -43,6 +44,7 @@ export interface JobEngineParts {
   readonly globalState: GlobalStateService;
   readonly buried: BuriedJobs;
   readonly signs: NodeSigns;
+  readonly maxRecordedBytes: number;
   /** The upkeep that is due: each rejects when it can't be done. */
   readonly upkeep: readonly (() => Promise<unknown>)[];
 }
@@ -212,23 +214,23 @@ export class JobEngine {
   }
 
   /**
-   * Ends the job as failed, for this reason: a running one is killed first, any other will not run. It is not retried. A
+   * Ends the job as failed, for this reason (up to 1000 characters): a running one is killed first, any other will not run. It is not retried. A
    * run that is not over after 10 s is `told to end`, and the job counts as failed whatever the run comes to. One that ends
    * by itself before has `ended`.
    */
-  fail(id: string, reason: string, place: JobPlace = {}): Promise<Did<'failed' | 'told to end'>> {
-    if (typeof reason !== 'string' || reason === '')
-      throw new InvalidArgumentError('reason', 'it must be a text that says why');
-    return this.end(id, place, 'failed', { state: 'failed', reason });
+  async fail(id: string, reason: string, place: JobPlace = {}): Promise<Did<'failed' | 'told to end'>> {
+    return this.end(id, place, 'failed', failureFor(reason));
   }
 
-  /** Ends the job as done, with this result (JSON); otherwise like {@link fail}. */
-  complete(
+  /**
+   * Ends the job as done; otherwise like {@link fail}.
+   * @param options.result JSON, at most `maxRecordedBytes`: stands as its run's `value`. Of a job that never ran it is not kept.
+   */
+  async complete(
     id: string,
     { result, ...place }: JobPlace & { readonly result?: unknown } = {},
   ): Promise<Did<'completed' | 'told to end'>> {
-    const value = result === undefined ? undefined : JSON.stringify(result);
-    return this.end(id, place, 'completed', { state: 'done', value });
+    return this.end(id, place, 'completed', completionWith(result, this.parts.maxRecordedBytes));
   }
 
   /**

@@ -1,6 +1,7 @@
 // Throughput, times and failures of jobs by hour, from what was counted with every batch.
 import type { EngineStore } from '../store/engine-store';
 import { quantileOf } from '../records/histogram';
+import { plainText } from '../records/plain-text';
 import type { RunResult } from '../records/rows';
 import { RUN_RESULTS } from '../records/rows';
 import { hourOf } from '../writer/hourly-counts';
@@ -80,7 +81,7 @@ export class JobStatistics {
       .selectAll()
       .where('hour', '>=', hourOf(from))
       .where('hour', '<', Math.ceil(to / HOUR_MS));
-    if (filter.name !== undefined) query = query.where('name', '=', filter.name);
+    if (filter.name !== undefined) query = query.where('name', '=', plainText(filter.name));
     const rows = await query.orderBy('hour', 'desc').orderBy('name').execute();
     const hours = new Map<string, { hour: number; name: string; counts: Map<string, Map<number, number>> }>();
     for (const row of rows) {
