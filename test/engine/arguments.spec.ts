@@ -29,8 +29,8 @@ describe.each(DATABASES)('with rows in %s', (database) => {
   ])('nothing is found of %s', async (_kind, text) => {
     const { engine, history, records, statistics, catalog } = await begin('memory', database);
     for (const name of CONTROLS) {
-      const control = (...args: readonly unknown[]): Promise<unknown> =>
-        (engine[name] as (...args: readonly unknown[]) => Promise<unknown>).apply(engine, args);
+      const control = (...args: unknown[]): Promise<unknown> =>
+        (engine[name] as (...args: unknown[]) => Promise<unknown>).apply(engine, args);
       expect(await control(text)).toEqual(UNKNOWN);
       expect(await control('a', { partition: text })).toEqual(UNKNOWN);
     }

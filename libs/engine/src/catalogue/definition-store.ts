@@ -5,6 +5,14 @@ import type { EngineStore } from '../store/engine-store';
 import type { DefinitionsTable } from '../store/schema';
 
 export type DefinitionRow = Selectable<DefinitionsTable>;
+/** Beside what is its own, what it has from the job whose handler takes it: null where there is none. */
+export type ShownRow = DefinitionRow & {
+  readonly of_handler: string | null;
+  readonly handlers_queue: string | null;
+  readonly handlers_limit: number | null;
+  readonly handlers_retries: string | null;
+  readonly handlers_priority: number | string | null;
+};
 export type NewDefinitionRow = Insertable<DefinitionsTable>;
 
 export class DefinitionStore {
@@ -72,16 +80,12 @@ export class DefinitionStore {
     return numDeletedRows > 0n;
   }
 
-  get(name: string): Promise<DefinitionRow | undefined> {
-    return this.store.reading
-      .selectFrom('roger_definitions')
-      .selectAll()
-      .where('name', '=', plainText(name))
-      .executeTakeFirst();
+  get(name: string): Promise<ShownRow | undefined> {
+    return this.select().where('job.name', '=', plainText(name)).executeTakeFirst();
   }
 
   /** Sorted as they are shown. */
-  all(): Promise<DefinitionRow[]> {
+  all(): Promise<ShownRow[]> {
     return this.select().execute();
   }
 
@@ -89,20 +93,30 @@ export class DefinitionStore {
     isActive: boolean | undefined,
     place: { readonly at: number; readonly id: string } | undefined,
     limit: number,
-  ): Promise<DefinitionRow[]> {
+  ): Promise<ShownRow[]> {
     let query = this.select();
-    if (isActive !== undefined) query = query.where('is_active', '=', isActive ? 1 : 0);
+    if (isActive !== undefined) query = query.where('job.is_active', '=', isActive ? 1 : 0);
     if (place !== undefined) {
-      query = query.where((eb) => eb(eb.refTuple('sort_order', 'name'), '>', eb.tuple(place.at, place.id)));
+      query = query.where((eb) =>
+        eb(eb.refTuple('job.sort_order', 'job.name'), '>', eb.tuple(place.at, place.id)),
+      );
     }
     return query.limit(limit).execute();
   }
 
   private select() {
     return this.store.reading
-      .selectFrom('roger_definitions')
-      .selectAll()
-      .orderBy('sort_order')
-      .orderBy('name');
+      .selectFrom('roger_definitions as job')
+      .leftJoin('roger_definitions as taker', 'taker.name', 'job.handler')
+      .selectAll('job')
+      .select([
+        'taker.name as of_handler',
+        'taker.queue as handlers_queue',
+        'taker.max_execution_time_seconds as handlers_limit',
+        'taker.retries as handlers_retries',
+        'taker.priority as handlers_priority',
+      ])
+      .orderBy('job.sort_order')
+      .orderBy('job.name');
   }
 }

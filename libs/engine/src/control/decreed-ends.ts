@@ -27,7 +27,7 @@ export function completionWith(result: unknown, maxBytes: number): DecreedEnd {
 function jsonFrom(result: unknown): string | undefined {
   try {
     // Undefined for what has no place in JSON.
-    return JSON.stringify(result) as string | undefined;
+    return JSON.stringify(result);
   } catch {
     return undefined;
   }
