@@ -224,7 +224,7 @@ export class JobEngine {
 
   /**
    * Ends the job as done; otherwise like {@link fail}.
-   * @param options.result JSON, at most `maxRecordedBytes`: stands as its run's `value`. Of a job that never ran it is not kept.
+   * @param options.result JSON, at most `maxRecordedBytes`: stands as the `value` of the run that was ended for it. Without one it is not kept.
    */
   async complete(
     id: string,
