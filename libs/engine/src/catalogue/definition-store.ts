@@ -22,7 +22,8 @@ export class DefinitionStore {
   async note(rows: readonly NewDefinitionRow[]): Promise<void> {
     const { writing } = this.store;
     await writing.transaction().execute(async (trx) => {
-      for (const row of rows) {
+      // Two nodes that lock the same rows in another order would wait for each other.
+      for (const row of [...rows].sort((one, other) => (one.name < other.name ? -1 : 1))) {
         await trx
           .insertInto('roger_definitions')
           .values(row)
