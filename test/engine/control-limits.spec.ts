@@ -1,5 +1,5 @@
 // A job that is sent again by an operator's call is the job that was enqueued: with its limits, and for who waits for it.
-import { JobFailedError } from 'nestjs-roger';
+import { JobCancelledError, JobFailedError } from 'nestjs-roger';
 import { begin, begun, behindOne, COMBINATIONS, inState, openGate, Task } from '../support/controlled-task';
 
 const LIMITS = { maxRetries: 0, maxExecutionTimeSeconds: 5.5 };
@@ -30,6 +30,21 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
       const [{ startedAt, timeLimitAt } = { startedAt: undefined, timeLimitAt: undefined }] = items;
       expect(Number(timeLimitAt) - Number(startedAt)).toBeCloseTo(5_500, -2);
     }
+  });
+
+  test('who waits for a job that an operator ends is told that it was cancelled', async () => {
+    const app = await begin(transport, database);
+    const { engine, jobs, partition } = app;
+    const options = { partition, awaitable: true } as const;
+    const running = await jobs.enqueue(Task, { waits: true }, { ...options, id: 'running' });
+    await inState(app, 'running', 'running');
+    const queued = await jobs.enqueue(Task, {}, { ...options, id: 'queued' });
+    const removed = await jobs.enqueue(Task, {}, { ...options, id: 'removed' });
+    expect(await engine.fail('queued', 'not wanted')).toEqual({ did: 'failed' });
+    expect(await engine.remove('removed')).toEqual({ did: 'removed' });
+    expect(await engine.complete('running', { result: 7 })).toEqual({ did: 'completed' });
+    for (const { finished } of [running, queued, removed])
+      await expect(finished({ timeoutMs: 30_000 })).rejects.toThrow(JobCancelledError);
   });
 
   test('a job that is retried keeps them too', async () => {

@@ -1,9 +1,11 @@
 // An operator's control of single jobs: each call says what it did, and does nothing the second time.
 import type { JobQueue } from 'nestjs-roger';
 import { MemoryBroker } from 'nestjs-roger';
+import type { RunResult } from 'nestjs-roger-engine';
 import { ArgsNotRecordedError } from 'nestjs-roger-engine';
 import { eventually } from '../support/app';
 import { begin, begun, behindOne, COMBINATIONS, inState, openGate, Task } from '../support/controlled-task';
+import type { EngineApp } from '../support/engine-app';
 import { rogerOn, startEngine } from '../support/engine-app';
 import { newDatabase } from '../support/engine-databases';
 import { within } from '../support/within';
@@ -100,7 +102,23 @@ describe.each(COMBINATIONS)('over %s, recorded in %s', (transport, database) => 
     expect(await engine.get('first')).toMatchObject({ state: 'done' });
     const { items } = await history.runsOf('first');
     expect(items).toMatchObject([{ result: 'done' }]);
-    expect(() => engine.fail('c', '')).toThrow('reason');
+    await expect(engine.fail('c', '')).rejects.toThrow('reason');
+  });
+
+  test('what an operator has said of a run is what the statistics count, too', async () => {
+    const app = await begin(transport, database);
+    const { engine, jobs, partition } = app;
+    const calls = {
+      failed: () => engine.fail('failed', 'not wanted'),
+      done: () => engine.complete('done'),
+      cancelled: () => engine.kill('cancelled'),
+    };
+    for (const [id, call] of Object.entries(calls)) {
+      await jobs.enqueue(Task, { waits: true }, { partition, id });
+      await inState(app, id, 'running');
+      await call();
+    }
+    await expectStatisticsOf(app);
   });
 
   test('a job that is over runs again as a new one; a buried one is buried no more', async () => {
@@ -171,6 +189,16 @@ test('a job is killed, ended and held from a node that does not run it', async (
   expect(begun.seen).toEqual(['first', 'a']);
   expect(await engine.get('first')).toMatchObject({ state: 'cancelled' });
 });
+
+/** That they agree with the runs. */
+async function expectStatisticsOf({ history, statistics }: EngineApp): Promise<void> {
+  const counted: Partial<Record<RunResult, number>> = {};
+  // Two where the hour has changed meanwhile.
+  for (const { results } of await statistics.byHour({ name: 'task' }))
+    for (const result of Object.keys(results) as RunResult[])
+      counted[result] = (counted[result] ?? 0) + (results[result] ?? 0);
+  expect(counted).toEqual(await history.countByResult({ name: 'task' }));
+}
 
 /** Whether it refuses the job's definition, for it is switched off. */
 function refuses(jobs: JobQueue, partition: string): Promise<boolean> {

@@ -75,6 +75,25 @@ describe.each(DATABASES)('the history in %s', (kind) => {
     expect(failed?.reason?.message).toMatch(/^\d is odd\ufffd$/);
   });
 
+  test('pages have each job and run that was there once, though more is written meanwhile', async () => {
+    await begin();
+    const { history, records, jobs, partition } = engine;
+    const ids = await run(10);
+    const seen = { runs: [] as string[], jobs: [] as string[] };
+    let after: { runs?: string | undefined; jobs?: string | undefined } | undefined = {};
+    for (let page = 0; after !== undefined; page++) {
+      const runs = await history.find({}, { limit: 3, after: after.runs });
+      const rows = await records.find({}, { limit: 3, after: after.jobs });
+      seen.runs.push(...runs.items.map(({ jobId }) => jobId));
+      seen.jobs.push(...rows.items.map(({ id }) => id));
+      after = runs.next === undefined ? undefined : { runs: runs.next, jobs: rows.next };
+      await jobs.enqueue(Even, { n: 0 }, { partition, id: `meanwhile-${page}` });
+      await eventually('its row', async () => (await history.count({ status: 'ended' })) === 11 + page);
+    }
+    expect([...seen.runs].sort()).toEqual([...ids].sort());
+    expect([...seen.jobs].sort()).toEqual([...ids].sort());
+  });
+
   test('finds what runs beyond its time', async () => {
     await begin();
     const { jobs, partition, history, records } = engine;
@@ -146,6 +165,42 @@ describe.each(DATABASES)('the history in %s', (kind) => {
       expect(throughput).toBeGreaterThan(0);
     }
     expect(await engine.statistics.byHour({ name: 'nobody' })).toEqual([]);
+  });
+
+  test('removes the rows of jobs whose runs are beyond the count, and of no others', async () => {
+    await begin({ retention: { maxRuns: 5 } });
+    const ids = await run(10);
+    const { history, records, jobs, partition, partitions } = engine;
+    partitions.pause(partition, 'default');
+    await jobs.enqueue(Even, { n: 0 }, { partition, id: 'waits' });
+    await eventually('its row', async () => (await records.count({ state: 'queued' })) === 1);
+    // Begun a second apart; the fifth ends when it is beyond the count already, and the one that waits is the oldest.
+    const first = Date.now() - 20_000;
+    await runSql(database, [
+      ...ids.flatMap((id, n) => [
+        `update roger_runs set started_at = ${first + n * 1_000}, queued_at = ${first} where job_id = '${id}'`,
+        `update roger_jobs set queued_at = ${first + n}, ended_at = ${first + n * 1_000 + 500} where job_id = '${id}'`,
+      ]),
+      `update roger_jobs set queued_at = ${first - 1} where job_id = 'waits'`,
+    ]);
+    expect(await history.prune()).toEqual({ runs: 5, jobs: 4 });
+    const left = (await records.find()).items.map(({ id }) => id);
+    expect(left).toEqual([...ids.slice(4).reverse(), 'waits']);
+    expect((await history.find()).items.map(({ jobId }) => jobId)).toEqual(ids.slice(5).reverse());
+    expect(await history.prune()).toEqual({ runs: 0, jobs: 0 });
+  });
+
+  test('removes jobs that an operator has marked as stopped, once they are too old', async () => {
+    await begin({ retention: { days: 1 } });
+    const { history, records, jobs, partition, partitions, engine: control } = engine;
+    partitions.pause(partition, 'default');
+    for (const id of ['old', 'recent', 'waits']) await jobs.enqueue(Even, { n: 0 }, { partition, id });
+    for (const id of ['old', 'recent']) expect(await control.markStopped(id)).toEqual({ did: 'marked' });
+    const long =
+      "queued_at = queued_at - 86400000000, seq_at = seq_at - 86400000000000 where job_id <> 'recent'";
+    await runSql(database, [`update roger_jobs set ${long}`]);
+    expect(await history.prune()).toEqual({ runs: 0, jobs: 1 });
+    expect((await records.find()).items.map(({ id }) => id)).toEqual(['recent', 'waits']);
   });
 
   test('removes the oldest runs beyond a count, and what is older than its days', async () => {

@@ -15,7 +15,7 @@ export type DatabaseOptions =
 export interface RetentionOptions {
   /** Jobs that have ended, and runs, are removed after so many days. @default 30 */
   readonly days?: number | undefined;
-  /** At most so many runs; the oldest go first. @default 10_000_000 */
+  /** At most so many runs; the oldest go first, and with them the jobs that were over by then. @default 10_000_000 */
   readonly maxRuns?: number | undefined;
   /** Statistics by hour are removed after so many days. @default 400 */
   readonly statisticsDays?: number | undefined;

@@ -139,7 +139,7 @@ class EngineParts {
     const hurries = new CutOffHurries(ofJobs);
     this.engine = new JobEngine({
       ...ofJobs,
-      ...{ history: this.history, jobs, buried, signs },
+      ...{ history: this.history, jobs, buried, signs, maxRecordedBytes: settings.maxRecordedBytes },
       prevention: new Prevention(ofJobs),
       liveRuns: new LiveRuns(ofJobs),
       upkeep: [() => lostRuns.look(), () => pruning.prune(), () => this.known.load(), () => hurries.sendOn()],

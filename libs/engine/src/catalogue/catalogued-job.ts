@@ -1,6 +1,6 @@
 // A job definition as the catalogue shows it, and the row that it is kept in.
 import type { JobDefinition } from 'nestjs-roger';
-import type { DefinitionRow, NewDefinitionRow } from './definition-store';
+import type { NewDefinitionRow, ShownRow } from './definition-store';
 import type { JsonSchema } from './args-schema';
 import { schemaOfDto } from './args-schema';
 
@@ -35,7 +35,7 @@ export interface CataloguedJob {
 
 /** What the class says. */
 export function rowOfCode(definition: JobDefinition, now: number): NewDefinitionRow {
-  const { name, title, order, queue, argsClass, maxExecutionTimeSeconds } = definition;
+  const { name, title, order, queue, argsClass } = definition;
   const schema = argsClass === undefined ? undefined : schemaOfDto(argsClass);
   return {
     name,
@@ -44,16 +44,17 @@ export function rowOfCode(definition: JobDefinition, now: number): NewDefinition
     sort_order: order ?? 0,
     handler: null,
     queue: typeof queue === 'string' ? queue : null,
-    max_execution_time_seconds: maxExecutionTimeSeconds ?? null,
-    retries: JSON.stringify(retriesOf(definition)),
-    priority: priorityOf(definition),
+    ...limitsOf(definition),
     args_schema: schema === undefined ? null : JSON.stringify(schema),
     is_active: 1,
     updated_at: now,
   };
 }
 
-export function cataloguedOf(row: DefinitionRow): CataloguedJob {
+export function cataloguedOf(row: ShownRow): CataloguedJob {
+  const { of_handler, handlers_queue, handlers_limit, handlers_retries, handlers_priority } = row;
+  // Its handler's as they are by now; without one there is only what was noted when it was made.
+  const limit = of_handler === null ? row.max_execution_time_seconds : handlers_limit;
   return {
     name: row.name,
     title: row.title ?? row.name,
@@ -61,21 +62,27 @@ export function cataloguedOf(row: DefinitionRow): CataloguedJob {
     isActive: Number(row.is_active) === 1,
     source: row.source,
     handler: row.handler ?? undefined,
-    queue: row.queue ?? undefined,
-    maxExecutionTimeSeconds: row.max_execution_time_seconds ?? undefined,
-    retries: JSON.parse(row.retries) as CataloguedJob['retries'],
-    priority: Number(row.priority),
+    queue: row.queue ?? handlers_queue ?? undefined,
+    maxExecutionTimeSeconds: limit ?? undefined,
+    retries: JSON.parse(handlers_retries ?? row.retries) as CataloguedJob['retries'],
+    priority: Number(handlers_priority ?? row.priority),
     schema: row.args_schema === null ? undefined : (JSON.parse(row.args_schema) as JsonSchema),
     updatedAt: new Date(Number(row.updated_at)),
+  };
+}
+
+/** What jobs have from the class whose handler takes them. */
+export function limitsOf(
+  definition: JobDefinition,
+): Pick<NewDefinitionRow, 'max_execution_time_seconds' | 'retries' | 'priority'> {
+  return {
+    max_execution_time_seconds: definition.maxExecutionTimeSeconds ?? null,
+    retries: JSON.stringify(retriesOf(definition)),
+    priority: definition.priority ?? 0,
   };
 }
 
 function retriesOf({ retryable, retryLevels, retryRule }: JobDefinition): CataloguedJob['retries'] {
   if (retryRule !== undefined) return 'rule';
   return retryable ? (retryLevels ?? true) : false;
-}
-
-function priorityOf(definition: JobDefinition): number {
-  const { priority } = definition as { readonly priority?: unknown };
-  return typeof priority === 'number' && Number.isSafeInteger(priority) ? priority : 0;
 }

@@ -1,9 +1,18 @@
 // The rows of the catalogue.
 import type { Insertable, Selectable } from 'kysely';
+import { plainText } from '../records/plain-text';
 import type { EngineStore } from '../store/engine-store';
 import type { DefinitionsTable } from '../store/schema';
 
 export type DefinitionRow = Selectable<DefinitionsTable>;
+/** Beside what is its own, what it has from the job whose handler takes it: null where there is none. */
+export type ShownRow = DefinitionRow & {
+  readonly of_handler: string | null;
+  readonly handlers_queue: string | null;
+  readonly handlers_limit: number | null;
+  readonly handlers_retries: string | null;
+  readonly handlers_priority: number | string | null;
+};
 export type NewDefinitionRow = Insertable<DefinitionsTable>;
 
 export class DefinitionStore {
@@ -13,7 +22,8 @@ export class DefinitionStore {
   async note(rows: readonly NewDefinitionRow[]): Promise<void> {
     const { writing } = this.store;
     await writing.transaction().execute(async (trx) => {
-      for (const row of rows) {
+      // Two nodes that lock the same rows in another order would wait for each other.
+      for (const row of [...rows].sort((one, other) => (one.name < other.name ? -1 : 1))) {
         await trx
           .insertInto('roger_definitions')
           .values(row)
@@ -52,7 +62,10 @@ export class DefinitionStore {
     change: Partial<NewDefinitionRow>,
     source?: DefinitionRow['source'],
   ): Promise<boolean> {
-    let query = this.store.writing.updateTable('roger_definitions').set(change).where('name', '=', name);
+    let query = this.store.writing
+      .updateTable('roger_definitions')
+      .set(change)
+      .where('name', '=', plainText(name));
     if (source !== undefined) query = query.where('source', '=', source);
     const { numUpdatedRows } = await query.executeTakeFirst();
     return numUpdatedRows > 0n;
@@ -62,22 +75,18 @@ export class DefinitionStore {
   async remove(name: string, source: DefinitionRow['source']): Promise<boolean> {
     const { numDeletedRows } = await this.store.writing
       .deleteFrom('roger_definitions')
-      .where('name', '=', name)
+      .where('name', '=', plainText(name))
       .where('source', '=', source)
       .executeTakeFirst();
     return numDeletedRows > 0n;
   }
 
-  get(name: string): Promise<DefinitionRow | undefined> {
-    return this.store.reading
-      .selectFrom('roger_definitions')
-      .selectAll()
-      .where('name', '=', name)
-      .executeTakeFirst();
+  get(name: string): Promise<ShownRow | undefined> {
+    return this.select().where('job.name', '=', plainText(name)).executeTakeFirst();
   }
 
   /** Sorted as they are shown. */
-  all(): Promise<DefinitionRow[]> {
+  all(): Promise<ShownRow[]> {
     return this.select().execute();
   }
 
@@ -85,20 +94,30 @@ export class DefinitionStore {
     isActive: boolean | undefined,
     place: { readonly at: number; readonly id: string } | undefined,
     limit: number,
-  ): Promise<DefinitionRow[]> {
+  ): Promise<ShownRow[]> {
     let query = this.select();
-    if (isActive !== undefined) query = query.where('is_active', '=', isActive ? 1 : 0);
+    if (isActive !== undefined) query = query.where('job.is_active', '=', isActive ? 1 : 0);
     if (place !== undefined) {
-      query = query.where((eb) => eb(eb.refTuple('sort_order', 'name'), '>', eb.tuple(place.at, place.id)));
+      query = query.where((eb) =>
+        eb(eb.refTuple('job.sort_order', 'job.name'), '>', eb.tuple(place.at, place.id)),
+      );
     }
     return query.limit(limit).execute();
   }
 
   private select() {
     return this.store.reading
-      .selectFrom('roger_definitions')
-      .selectAll()
-      .orderBy('sort_order')
-      .orderBy('name');
+      .selectFrom('roger_definitions as job')
+      .leftJoin('roger_definitions as taker', 'taker.name', 'job.handler')
+      .selectAll('job')
+      .select([
+        'taker.name as of_handler',
+        'taker.queue as handlers_queue',
+        'taker.max_execution_time_seconds as handlers_limit',
+        'taker.retries as handlers_retries',
+        'taker.priority as handlers_priority',
+      ])
+      .orderBy('job.sort_order')
+      .orderBy('job.name');
   }
 }

@@ -1,12 +1,19 @@
 // The jobs there are: those of code and those made at run time, switched on and off for the whole cluster.
-import type { ClusterService, EnqueueOptions, EnqueueResult, JobDefinitions, JobQueue } from 'nestjs-roger';
+import type {
+  ClusterService,
+  EnqueueOptions,
+  EnqueueResult,
+  JobDefinition,
+  JobDefinitions,
+  JobQueue,
+} from 'nestjs-roger';
 import { InvalidArgumentError } from 'nestjs-roger';
 import type { Page, PageOptions } from '../history/page';
 import { limitOf, pageOf, placeOf } from '../history/page';
 import type { JsonSchema } from './args-schema';
 import { checkOfSchema } from './args-schema';
 import type { CataloguedJob } from './catalogued-job';
-import { cataloguedOf } from './catalogued-job';
+import { cataloguedOf, limitsOf } from './catalogued-job';
 import { CATALOGUE_CHANGED } from './catalogue-news';
 import type { DefinitionStore, NewDefinitionRow } from './definition-store';
 import type { KnownDefinitions } from './known-definitions';
@@ -107,7 +114,8 @@ export class JobCatalog {
 
   /**
    * Switches a job on or off, on all nodes. Off, `enqueue` of it is refused, and what is queued is held until it is
-   * switched on again. Runs that go on end as usual.
+   * switched on again. Runs that go on end as usual. Of a job that takes definitions made at run time, `enqueue` of those is
+   * refused with its name; what is queued of them runs.
    * @throws InvalidArgumentError when there is none of the name
    */
   async setActive(name: string, isActive: boolean): Promise<CatalogueChange> {
@@ -127,11 +135,11 @@ export class JobCatalog {
     if (typeof name !== 'string' || !JOB_NAME.test(name)) {
       throw new InvalidArgumentError('name', 'must be 1 to 128 of A-Z a-z 0-9 _ . : / -');
     }
-    this.checkHandler(definition.handler);
+    const taker = this.handlerOf(definition.handler);
     checkOfSchema(definition.schema, name);
     const known = this.parts.definitions.named(name);
     const isTaken = known !== undefined && this.parts.known.find(name) === undefined;
-    const row = this.rowOf(definition);
+    const row = rowOf(definition, taker);
     if (isTaken || !(await this.parts.rows.insert(row))) {
       throw new InvalidArgumentError('name', `${JSON.stringify(name)} is the name of another job`);
     }
@@ -147,7 +155,7 @@ export class JobCatalog {
     const row = await this.parts.rows.get(name);
     if (row?.source !== 'runtime') throw unknown(name, ' made at run time');
     checkFields(change);
-    if (change.handler !== undefined) this.checkHandler(change.handler);
+    if (change.handler !== undefined) this.handlerOf(change.handler);
     if (change.schema !== undefined) checkOfSchema(change.schema, name);
     const { handler, title, order, queue, schema } = change;
     const columns: Partial<NewDefinitionRow> = {
@@ -190,15 +198,13 @@ export class JobCatalog {
     const { jobClass } = definition;
     if (runtime === undefined) return jobs.enqueue(jobClass, args, options);
     runtime.check(args);
-    const { queue = runtime.row.queue ?? undefined } = options;
-    const job = jobs.create(jobClass, args, {
-      ...options,
-      ...(queue === undefined ? {} : { queue }),
-    });
-    return jobs.enqueue({ ...job, name });
+    const { held, queue = runtime.row.queue ?? undefined, ...others } = options;
+    const job = jobs.create(jobClass, args, { ...others, ...(queue === undefined ? {} : { queue }) });
+    return jobs.enqueue({ ...job, name }, undefined, held === undefined ? {} : { held });
   }
 
-  private checkHandler(handler: unknown): void {
+  /** @throws InvalidArgumentError where it is not one that takes definitions */
+  private handlerOf(handler: unknown): JobDefinition {
     const definition = this.parts.definitions.all().find(({ name }) => name === handler);
     if (definition === undefined) {
       throw new InvalidArgumentError(
@@ -218,25 +224,7 @@ export class JobCatalog {
         `${definition.jobClass.name} has isolation: 'thread', whose threads don't know definitions made at run time`,
       );
     }
-  }
-
-  private rowOf({ name, handler, schema, title, order, queue }: NewDefinition): NewDefinitionRow {
-    const of = this.parts.definitions.named(handler);
-    const { retryable = true, retryLevels, retryRule, maxExecutionTimeSeconds } = of ?? {};
-    return {
-      name,
-      source: 'runtime',
-      title: title ?? null,
-      sort_order: order ?? 0,
-      handler,
-      queue: queue ?? (typeof of?.queue === 'string' ? of.queue : null),
-      max_execution_time_seconds: maxExecutionTimeSeconds ?? null,
-      retries: JSON.stringify(retryRule === undefined ? retryable && (retryLevels ?? true) : 'rule'),
-      priority: 0,
-      args_schema: JSON.stringify(schema),
-      is_active: 1,
-      updated_at: Date.now(),
-    };
+    return definition;
   }
 
   private async changed(name: string): Promise<CatalogueChange> {
@@ -263,6 +251,24 @@ export class JobCatalog {
       return cluster.nodes().flatMap(({ id, isSelf }) => (isSelf ? [] : [id]));
     }
   }
+}
+
+function rowOf(
+  { name, handler, schema, title, order, queue }: NewDefinition,
+  taker: JobDefinition,
+): NewDefinitionRow {
+  return {
+    name,
+    source: 'runtime',
+    title: title ?? null,
+    sort_order: order ?? 0,
+    handler,
+    queue: queue ?? null,
+    ...limitsOf(taker),
+    args_schema: JSON.stringify(schema),
+    is_active: 1,
+    updated_at: Date.now(),
+  };
 }
 
 function unknown(name: string, more = ''): InvalidArgumentError {

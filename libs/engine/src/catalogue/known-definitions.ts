@@ -89,7 +89,11 @@ export class KnownDefinitions {
   /** To the workers here, where the handler is a provider of this app. */
   private introduce({ row: { name, handler }, check }: RuntimeDefinition): void {
     const { definitions } = this.parts;
-    if (handler === null || !definitions.all().some((one) => one.name === handler)) return;
+    if (handler === null || !definitions.all().some((one) => one.name === handler)) {
+      // Or what was its handler before would go on to take its jobs here.
+      definitions.removeAlias(name);
+      return;
+    }
     try {
       definitions.addAlias(name, handler, { check });
       this.complaints.delete(name);

@@ -2,13 +2,19 @@
 import { sql } from 'kysely';
 import type { JobRecord } from '../history/job-records.service';
 import { markLost } from '../history/mark-lost';
-import { HELD } from '../records/event-rows';
-import type { JobState, RunResult } from '../records/rows';
-import { decreePhaseOf, RUN_DECREED } from '../records/rows';
+import { recount } from '../history/recount';
+import { HELD, heldMessage } from '../records/event-rows';
+import type { JobState } from '../records/rows';
+import { plainText } from '../records/plain-text';
+import { decreePhaseOf, FINAL_STATES, RUN_DECREED } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
 
 /** The reason's type of what an operator has decided. */
 const BY_OPERATOR = 'Operator';
+/** Stands before the database's time where who told a job's end stood, and is looked at by nothing but this. */
+const RETRIED = '~retried ';
+/** By then the row of the new life is written, or who retried it is gone. */
+const RETRY_MS = 30_000;
 
 export interface DecreedEnd {
   readonly state: Extract<JobState, 'done' | 'failed' | 'removed'>;
@@ -22,7 +28,7 @@ export class Decrees {
 
   /** @returns false: it is over */
   held(record: JobRecord, why: string): Promise<boolean> {
-    return this.now(record, 'held', { reason_type: HELD, reason_message: why });
+    return this.now(record, 'held', { reason_type: HELD, reason_message: heldMessage(why) });
   }
 
   /** @returns false: it is over */
@@ -64,23 +70,22 @@ export class Decrees {
         .execute();
       if (job === undefined) return false;
       if (job.run_id === null || state === 'removed') return true;
-      const result: RunResult = state;
-      await trx
-        .updateTable('roger_runs')
-        .set({
-          ...{ result, after: 'ended', ...why, seq: RUN_DECREED },
-          ...(value === undefined ? {} : { value }),
-          ended_at: sql<number>`coalesce(ended_at, ${at})`,
-        })
-        .where('id', '=', job.run_id)
-        // Only the run that was ended for this, or is still to end.
-        .where((eb) =>
-          eb.or([
-            eb('result', '=', 'cancelled'),
-            eb.and([eb('result', 'is', null), eb('ended_at', 'is', null)]),
-          ]),
-        )
-        .execute();
+      const runId = job.run_id;
+      const changed = trx.updateTable('roger_runs').set({
+        ...{ result: state, after: 'ended', ...why, seq: RUN_DECREED },
+        ...(value === undefined ? {} : { value }),
+        ended_at: sql<number>`coalesce(ended_at, ${at})`,
+      });
+      // Only the run that is still to end, or was ended for this; it may come to its end between the two.
+      const goingOn = changed
+        .where('id', '=', runId)
+        .where('result', 'is', null)
+        .where('ended_at', 'is', null);
+      if ((await goingOn.returning('id').execute()).length > 0) return true;
+      const cancelled = changed.where('id', '=', runId).where('result', '=', 'cancelled');
+      for (const { name, ended_at } of await cancelled.returning(['name', 'ended_at']).execute()) {
+        await recount(trx, { name, endedAt: Number(ended_at) }, 'cancelled', state);
+      }
       return true;
     });
   }
@@ -89,6 +94,39 @@ export class Decrees {
   async lost({ runId }: JobRecord): Promise<boolean> {
     if (runId === undefined) return false;
     return (await markLost(this.store, { runId }, 'an operator has given it up')) > 0;
+  }
+
+  /** Of several that are about to enqueue a job anew that is over, one. @returns whether it is this one */
+  async claimedForRetry(record: JobRecord): Promise<boolean> {
+    const { now } = this.store;
+    const rows = await this.store.writing
+      .updateTable('roger_jobs')
+      .set({ seq_run: sql<string>`${RETRIED} || ${now}` })
+      .where('partition', '=', record.partition)
+      .where('job_id', '=', record.id)
+      .where('queued_at', '=', record.queuedAt.getTime())
+      .where('state', 'in', FINAL_STATES)
+      .where((eb) =>
+        eb.or([
+          eb('seq_run', 'not like', `${RETRIED}%`),
+          eb('seq_run', '<', sql<string>`${RETRIED} || (${now} - ${sql.lit(RETRY_MS)})`),
+        ]),
+      )
+      .returning('job_id')
+      .execute();
+    return rows.length > 0;
+  }
+
+  /** It was not enqueued anew. */
+  async notRetried(record: JobRecord): Promise<void> {
+    await this.store.writing
+      .updateTable('roger_jobs')
+      .set({ seq_run: '' })
+      .where('partition', '=', record.partition)
+      .where('job_id', '=', record.id)
+      .where('queued_at', '=', record.queuedAt.getTime())
+      .where('seq_run', 'like', `${RETRIED}%`)
+      .execute();
   }
 
   /** As if a node told it now: what comes later counts more, and what has ended has ended. */
@@ -116,5 +154,5 @@ export class Decrees {
 }
 
 function reasonOf(reason: string): { readonly reason_type: string; readonly reason_message: string } {
-  return { reason_type: BY_OPERATOR, reason_message: reason };
+  return { reason_type: BY_OPERATOR, reason_message: plainText(reason) };
 }

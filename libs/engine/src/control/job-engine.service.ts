@@ -1,6 +1,6 @@
 // What an operator does with a single job, from whatever node.
 import type { BuriedJobs, GlobalStateService, JobQueue } from 'nestjs-roger';
-import { InvalidArgumentError, QueueNotFoundError } from 'nestjs-roger';
+import { QueueNotFoundError } from 'nestjs-roger';
 import type { JobFilter, JobRecord, JobRecords } from '../history/job-records.service';
 import type { NodeSigns } from '../history/node-signs';
 import type { Page, PageOptions } from '../history/page';
@@ -8,6 +8,7 @@ import type { JobRun, RunHistory } from '../history/run-history.service';
 import { isFinal } from '../records/rows';
 import type { HistoryWriter } from '../writer/history-writer';
 import { TO_BE_SENT_AHEAD } from './cut-off-hurries';
+import { completionWith, failureFor } from './decreed-ends';
 import type { DecreedEnd, Decrees } from './decrees';
 import type { Did } from './did';
 import { nothing } from './did';
@@ -43,6 +44,7 @@ export interface JobEngineParts {
   readonly globalState: GlobalStateService;
   readonly buried: BuriedJobs;
   readonly signs: NodeSigns;
+  readonly maxRecordedBytes: number;
   /** The upkeep that is due: each rejects when it can't be done. */
   readonly upkeep: readonly (() => Promise<unknown>)[];
 }
@@ -212,23 +214,23 @@ export class JobEngine {
   }
 
   /**
-   * Ends the job as failed, for this reason: a running one is killed first, any other will not run. It is not retried. A
+   * Ends the job as failed, for this reason (up to 1000 characters): a running one is killed first, any other will not run. It is not retried. A
    * run that is not over after 10 s is `told to end`, and the job counts as failed whatever the run comes to. One that ends
    * by itself before has `ended`.
    */
-  fail(id: string, reason: string, place: JobPlace = {}): Promise<Did<'failed' | 'told to end'>> {
-    if (typeof reason !== 'string' || reason === '')
-      throw new InvalidArgumentError('reason', 'it must be a text that says why');
-    return this.end(id, place, 'failed', { state: 'failed', reason });
+  async fail(id: string, reason: string, place: JobPlace = {}): Promise<Did<'failed' | 'told to end'>> {
+    return this.end(id, place, 'failed', failureFor(reason));
   }
 
-  /** Ends the job as done, with this result (JSON); otherwise like {@link fail}. */
-  complete(
+  /**
+   * Ends the job as done; otherwise like {@link fail}.
+   * @param options.result JSON, at most `maxRecordedBytes`: stands as the `value` of the run that was ended for it. Without one it is not kept.
+   */
+  async complete(
     id: string,
     { result, ...place }: JobPlace & { readonly result?: unknown } = {},
   ): Promise<Did<'completed' | 'told to end'>> {
-    const value = result === undefined ? undefined : JSON.stringify(result);
-    return this.end(id, place, 'completed', { state: 'done', value });
+    return this.end(id, place, 'completed', completionWith(result, this.parts.maxRecordedBytes));
   }
 
   /**
@@ -259,13 +261,19 @@ export class JobEngine {
     if (!isFinal(record.state)) return nothing('not ended');
     // Its cancel waits for the copy that is still in the queue, and would meet the new one.
     if (await this.parts.globalState.isCancelled(record.partition, id)) return nothing('cancelled');
-    if (record.state === 'buried') {
-      const { status } = await this.fromBuried(record);
-      if (status === 'enqueued') return { did: 'enqueued' };
-      if (status === 'duplicate') return nothing('duplicate');
+    // Else two that ask at once would have it run twice.
+    if (!(await this.parts.decrees.claimedForRetry(record))) return nothing('not ended');
+    let isEnqueued = false;
+    try {
+      isEnqueued = await this.enqueuedAnew(record);
+    } finally {
+      // That it can't be given back at the moment is not what went wrong; it runs out by itself.
+      if (!isEnqueued) await this.parts.decrees.notRetried(record).catch(() => undefined);
     }
-    const { status } = await this.parts.jobs.enqueue(jobOfRecord(record));
-    return status === 'enqueued' ? { did: 'enqueued' } : nothing('duplicate');
+    if (!isEnqueued) return nothing('duplicate');
+    // Other nodes are to see that it is not over any more.
+    await this.parts.writer.flush(FLUSH_MS);
+    return { did: 'enqueued' };
   }
 
   /**
@@ -301,6 +309,16 @@ export class JobEngine {
     // Not before the end: a run that ends well all the same has done its work.
     if (!(await decrees.ended(record, how))) return nothing('ended');
     return { did: isOver ? did : 'told to end' };
+  }
+
+  /** @returns false: another job has its queue key */
+  private async enqueuedAnew(record: JobRecord): Promise<boolean> {
+    if (record.state === 'buried') {
+      const { status } = await this.fromBuried(record);
+      if (status !== 'notFound') return status === 'enqueued';
+    }
+    const { status } = await this.parts.jobs.enqueue(jobOfRecord(record));
+    return status === 'enqueued';
   }
 
   private async fromBuried({

@@ -3,6 +3,7 @@ import type { Selectable, SelectQueryBuilder } from 'kysely';
 import { sql } from 'kysely';
 import type { Job } from 'nestjs-roger';
 import { InvalidArgumentError } from 'nestjs-roger';
+import { plainText } from '../records/plain-text';
 import type { JobState } from '../records/rows';
 import type { EngineStore } from '../store/engine-store';
 import type { JobsTable, Tables } from '../store/schema';
@@ -108,8 +109,8 @@ export class JobRecords {
 
   /** The job; of several partitions that have one of this id, the newest. */
   async get(id: string, options: { readonly partition?: string } = {}): Promise<JobRecord | undefined> {
-    let query = this.select().where('job_id', '=', id);
-    if (options.partition !== undefined) query = query.where('partition', '=', options.partition);
+    let query = this.select().where('job_id', '=', plainText(id));
+    if (options.partition !== undefined) query = query.where('partition', '=', plainText(options.partition));
     const row = await query.orderBy('queued_at', 'desc').limit(1).executeTakeFirst();
     return row === undefined ? undefined : jobOf(row as JobRow);
   }
@@ -199,11 +200,11 @@ function filtered(given: JobQuery, filter: JobFilter): JobQuery {
     // Said twice, so that the index of what is not done can be used.
     if (!states.includes('done')) query = query.where('state', '<>', sql.lit('done'));
   }
-  if (name !== undefined) query = query.where('name', '=', name);
-  if (partition !== undefined) query = query.where('partition', '=', partition);
-  if (queue !== undefined) query = query.where('queue', '=', queue);
-  if (queueKey !== undefined) query = query.where('queue_key', '=', queueKey);
-  if (executionKey !== undefined) query = query.where('execution_key', '=', executionKey);
+  if (name !== undefined) query = query.where('name', '=', plainText(name));
+  if (partition !== undefined) query = query.where('partition', '=', plainText(partition));
+  if (queue !== undefined) query = query.where('queue', '=', plainText(queue));
+  if (queueKey !== undefined) query = query.where('queue_key', '=', plainText(queueKey));
+  if (executionKey !== undefined) query = query.where('execution_key', '=', plainText(executionKey));
   if (from !== undefined) query = query.where('queued_at', '>=', timeOf('from', from));
   if (to !== undefined) query = query.where('queued_at', '<', timeOf('to', to));
   return query;

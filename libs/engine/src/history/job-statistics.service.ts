@@ -1,8 +1,10 @@
 // Throughput, times and failures of jobs by hour, from what was counted with every batch.
 import type { EngineStore } from '../store/engine-store';
 import { quantileOf } from '../records/histogram';
+import { plainText } from '../records/plain-text';
 import type { RunResult } from '../records/rows';
 import { RUN_RESULTS } from '../records/rows';
+import { hourOf } from '../writer/hourly-counts';
 import { timeOf } from './run-history.service';
 
 /** How long something took, in ms; each to within 5 % (or half a ms). */
@@ -44,8 +46,10 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /**
- * What jobs did, hour by hour, over all nodes and partitions. Counted as runs end, so it outlives the rows of the runs. Runs that
- * are marked as lost later are not among it.
+ * What jobs did, hour by hour, over all nodes and partitions. Counted as runs end, so it outlives the rows of the runs. What
+ * `JobEngine.fail` and `complete` have made of a run counts as they say; where they did not wait for its end (`told to
+ * end`), it counts as its node says once it is over. Runs that are marked as lost are not among it: their node may yet tell
+ * how they ended, and counts them then.
  *
  * @example
  * ```ts
@@ -75,9 +79,9 @@ export class JobStatistics {
     let query = this.store.reading
       .selectFrom('roger_counts')
       .selectAll()
-      .where('hour', '>=', Math.floor(from / HOUR_MS))
+      .where('hour', '>=', hourOf(from))
       .where('hour', '<', Math.ceil(to / HOUR_MS));
-    if (filter.name !== undefined) query = query.where('name', '=', filter.name);
+    if (filter.name !== undefined) query = query.where('name', '=', plainText(filter.name));
     const rows = await query.orderBy('hour', 'desc').orderBy('name').execute();
     const hours = new Map<string, { hour: number; name: string; counts: Map<string, Map<number, number>> }>();
     for (const row of rows) {
@@ -105,8 +109,8 @@ function statisticsOf(
 ): HourlyStatistics {
   const results: Partial<Record<RunResult, number>> = {};
   for (const result of RUN_RESULTS) {
-    const count = counts.get(result)?.get(0);
-    if (count !== undefined) results[result] = count;
+    const count = counts.get(result)?.get(0) ?? 0;
+    if (count > 0) results[result] = count;
   }
   const sumOf = (...which: readonly RunResult[]): number =>
     which.reduce((sum, result) => sum + (results[result] ?? 0), 0);

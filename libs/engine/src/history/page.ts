@@ -1,5 +1,6 @@
 // Pages of rows that are sorted by a time and an id: the next one begins behind the last row of this.
 import { InvalidArgumentError } from 'nestjs-roger';
+import { plainText } from '../records/plain-text';
 
 /** Part of what was found. */
 export interface Page<T> {
@@ -35,8 +36,9 @@ export function limitOf({ limit = DEFAULT_LIMIT }: PageOptions): number {
 export function placeOf({ after }: PageOptions): Place | undefined {
   if (after === undefined) return undefined;
   try {
-    const [at, id] = JSON.parse(Buffer.from(after, 'base64url').toString()) as unknown[];
-    if (typeof at === 'number' && Number.isFinite(at) && typeof id === 'string') return { at, id };
+    const [at, id, ...more] = JSON.parse(Buffer.from(after, 'base64url').toString()) as unknown[];
+    if (Number.isSafeInteger(at) && typeof id === 'string' && more.length === 0)
+      return { at: at as number, id: plainText(id) };
   } catch {
     // It is refused below.
   }

@@ -38,14 +38,12 @@ export class Pruning {
   /** Harmless on several nodes at once. @param now in ms since the epoch */
   async prune(now = Date.now()): Promise<Pruned> {
     const { retentionDays, statisticsDays } = this.options;
-    const before = now - retentionDays * DAY_MS;
-    const runs = (await this.runsBegunBefore(before)) + (await this.runsBeyondCount());
-    const jobs = await this.inSteps(
-      () => sql`delete from roger_jobs where (partition, job_id) in (
-        select partition, job_id from roger_jobs
-        where state in (${sql.join(FINAL_STATES)}) and queued_at < ${before} and ended_at < ${before}
-        limit ${ROWS_AT_ONCE})`,
-    );
+    const tooOld = now - retentionDays * DAY_MS;
+    let runs = await this.runsBegunBefore(tooOld);
+    const tooMany = await this.beginOfTooMany();
+    if (tooMany !== undefined) runs += await this.runsBegunBefore(tooMany);
+    const jobs =
+      (await this.jobsOverBefore(Math.max(tooOld, tooMany ?? tooOld))) + (await this.stoppedBefore(tooOld));
     const { writing } = this.store;
     const firstHour = Math.floor((now - statisticsDays * DAY_MS) / HOUR_MS);
     await writing.deleteFrom('roger_counts').where('hour', '<', firstHour).execute();
@@ -62,7 +60,8 @@ export class Pruning {
     );
   }
 
-  private async runsBeyondCount(): Promise<number> {
+  /** Runs that began before are more than there may be. */
+  private async beginOfTooMany(): Promise<number | undefined> {
     const last = await this.store.reading
       .selectFrom('roger_runs')
       .select('started_at')
@@ -70,7 +69,27 @@ export class Pruning {
       .offset(this.options.maxRuns)
       .limit(1)
       .executeTakeFirst();
-    return last === undefined ? 0 : this.runsBegunBefore(Number(last.started_at) + 1);
+    return last === undefined ? undefined : Number(last.started_at) + 1;
+  }
+
+  /** All their runs had begun by then. */
+  private jobsOverBefore(before: number): Promise<number> {
+    return this.inSteps(
+      () => sql`delete from roger_jobs where (partition, job_id) in (
+        select partition, job_id from roger_jobs
+        where state in (${sql.join(FINAL_STATES)}) and queued_at < ${before} and ended_at < ${before}
+        limit ${ROWS_AT_ONCE})`,
+    );
+  }
+
+  /** Nothing more was told of them. */
+  private stoppedBefore(before: number): Promise<number> {
+    return this.inSteps(
+      () => sql`delete from roger_jobs where (partition, job_id) in (
+        select partition, job_id from roger_jobs
+        where state = 'stopped' and state <> 'done' and queued_at < ${before} and seq_at < ${before * 1_000}
+        limit ${ROWS_AT_ONCE})`,
+    );
   }
 
   private async inSteps(statement: () => ReturnType<typeof sql>): Promise<number> {

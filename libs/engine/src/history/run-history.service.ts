@@ -2,6 +2,7 @@
 import type { Selectable, SelectQueryBuilder } from 'kysely';
 import { sql } from 'kysely';
 import { InvalidArgumentError } from 'nestjs-roger';
+import { plainText } from '../records/plain-text';
 import type { EngineStore } from '../store/engine-store';
 import type { RunsTable, Tables } from '../store/schema';
 import type { AfterRun, RunResult } from '../records/rows';
@@ -125,7 +126,7 @@ export class RunHistory {
 
   /** A run by its id. */
   async get(id: string): Promise<JobRun | undefined> {
-    const row = await this.select().where('run.id', '=', id).executeTakeFirst();
+    const row = await this.select().where('run.id', '=', plainText(id)).executeTakeFirst();
     return row === undefined ? undefined : runOf(row);
   }
 
@@ -134,8 +135,11 @@ export class RunHistory {
   }
 
   /** Runs that go on beyond their time limit, by more than so many ms: they don't heed their signal, or their node hangs or is gone. */
-  overdue(options: { readonly byMs?: number } & PageOptions = {}): Promise<Page<JobRun>> {
-    const before = Date.now() - (options.byMs ?? 0);
+  async overdue(options: { readonly byMs?: number } & PageOptions = {}): Promise<Page<JobRun>> {
+    const { byMs = 0 } = options;
+    if (!Number.isFinite(byMs) || byMs < 0)
+      throw new InvalidArgumentError('byMs', 'must be a number of milliseconds, 0 or more');
+    const before = Math.floor(Date.now() - byMs);
     return this.page(
       (query) =>
         query
@@ -209,19 +213,23 @@ export class RunHistory {
   }
 }
 
+const STATUSES: readonly JobRun['status'][] = ['running', 'ended', 'lost'];
+
 type RunQuery = SelectQueryBuilder<Tables & { run: RunsTable }, 'run', object>;
 
 function filtered<Query extends RunQuery>(given: Query, filter: RunFilter): Query {
   let query: RunQuery = given;
   const { jobId, name, partition, queue, node, result, status, from, to } = filter;
-  if (jobId !== undefined) query = query.where('run.job_id', '=', jobId);
-  if (name !== undefined) query = query.where('run.name', '=', name);
-  if (partition !== undefined) query = query.where('run.partition', '=', partition);
-  if (queue !== undefined) query = query.where('run.queue', '=', queue);
-  if (node !== undefined) query = query.where('run.node', '=', node);
+  if (jobId !== undefined) query = query.where('run.job_id', '=', plainText(jobId));
+  if (name !== undefined) query = query.where('run.name', '=', plainText(name));
+  if (partition !== undefined) query = query.where('run.partition', '=', plainText(partition));
+  if (queue !== undefined) query = query.where('run.queue', '=', plainText(queue));
+  if (node !== undefined) query = query.where('run.node', '=', plainText(node));
   if (from !== undefined) query = query.where('run.started_at', '>=', timeOf('from', from));
   if (to !== undefined) query = query.where('run.started_at', '<', timeOf('to', to));
   if (result !== undefined) query = withResult(query, typeof result === 'string' ? [result] : result);
+  if (status !== undefined && !STATUSES.includes(status))
+    throw new InvalidArgumentError('status', `must be one of ${STATUSES.join(', ')}`);
   if (status === 'running') query = query.where('run.ended_at', 'is', null).where('run.result', 'is', null);
   if (status === 'ended') query = query.where('run.ended_at', 'is not', null);
   if (status === 'lost') query = query.where('run.seq', '=', RUN_MISSED);
@@ -229,10 +237,8 @@ function filtered<Query extends RunQuery>(given: Query, filter: RunFilter): Quer
 }
 
 function withResult(query: RunQuery, results: readonly RunResult[]): RunQuery {
-  for (const result of results) {
-    if (RUN_RESULTS.includes(result)) continue;
+  if (results.length === 0 || !results.every((result) => RUN_RESULTS.includes(result)))
     throw new InvalidArgumentError('result', `must be of ${RUN_RESULTS.join(', ')}`);
-  }
   const found = query.where('run.result', 'in', results);
   // Said twice, so that the index of what is not done can be used.
   return results.includes('done') ? found : found.where('run.result', '<>', sql.lit('done'));

@@ -15,6 +15,11 @@ export interface Counted {
 
 const HOUR_MS = 3_600_000;
 
+/** In hours since the epoch. */
+export function hourOf(atMs: number): number {
+  return Math.floor(atMs / HOUR_MS);
+}
+
 /** Of jobs of one name in one hour. */
 class Hour {
   readonly results = new Map<RunResult, number>();
@@ -45,7 +50,7 @@ export class HourlyCounts {
 
   /** @param waitMs undefined: not known */
   add(name: string, endedAt: number, result: RunResult, runMs: number, waitMs: number | undefined): void {
-    const at = Math.floor(endedAt / HOUR_MS);
+    const at = hourOf(endedAt);
     let hour = this.latest.get(name);
     if (hour?.hour !== at) {
       if (hour !== undefined) this.earlier.push(hour);

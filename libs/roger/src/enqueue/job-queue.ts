@@ -286,7 +286,7 @@ export class JobQueue {
    * With a queue key that another job has, it is not enqueued: `duplicate`, and the id of the other.
    *
    * A job given whole (made by {@link create}, or met in a callback) begins anew: with its first attempt, queued now, due
-   * at its `runAt`.
+   * at its `runAt`. Of the options it takes `held`.
    *
    * With `awaitable: true` the result has `finished`, by which the end of the job can be awaited. The first such call of a
    * process opens its mailbox.
@@ -308,7 +308,11 @@ export class JobQueue {
     args: JobArgs<J>,
     options?: EnqueueOptions,
   ): Promise<EnqueueResult<JobArgs<J>>>;
-  enqueue<Args>(job: Job<Args>): Promise<EnqueueResult<Args>>;
+  enqueue<Args>(
+    job: Job<Args>,
+    args?: undefined,
+    options?: Pick<EnqueueOptions, 'held'>,
+  ): Promise<EnqueueResult<Args>>;
   async enqueue(
     jobOrClass: Job | JobClass,
     args?: unknown,
