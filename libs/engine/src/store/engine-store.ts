@@ -8,6 +8,7 @@ import type { JobState } from '../records/rows';
 import { RUN_UNSETTLED } from '../records/rows';
 import type { BatchStore } from '../writer/history-writer';
 import type { Line } from '../writer/lines';
+import { linesOf } from '../writer/lines';
 import type { Batch } from '../writer/record-buffer';
 import type { EachRecord } from './batch-sql';
 import { POSTGRES_COUNTS, POSTGRES_EVENTS, recordOfCount, SQLITE_COUNTS, SQLITE_EVENTS } from './batch-sql';
@@ -77,28 +78,24 @@ export class EngineStore implements BatchStore {
         returning node`.execute(trx);
       // It was written before, and only the answer was lost: counts must not be added twice.
       if (rows.length === 0) return;
-      if (events.length > 0) {
-        const records = listOf(events.map(({ line }) => line));
-        await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
-      }
-      if (counts.length > 0) {
-        const records = Buffer.from(JSON.stringify(counts.map(recordOfCount)));
-        await this.upsert(trx, records, SQLITE_COUNTS, POSTGRES_COUNTS);
-      }
+      const records = events.map(({ line }) => line);
+      await this.upsert(trx, records, SQLITE_EVENTS, POSTGRES_EVENTS);
+      const counted = linesOf(counts.map((count) => JSON.stringify(recordOfCount(count))));
+      await this.upsert(trx, counted, SQLITE_COUNTS, POSTGRES_COUNTS);
     });
   }
 
-  /** @param records as a list, in JSON */
   private async upsert(
     trx: Transaction<Tables>,
-    records: Buffer,
+    records: readonly Line[],
     inSqlite: readonly EachRecord[],
     inPostgres: string,
   ): Promise<void> {
+    if (records.length === 0) return;
     await trx.executeQuery(
       this.dialect === 'sqlite'
         ? CompiledQuery.raw('', [new Records(records, inSqlite)])
-        : CompiledQuery.raw(inPostgres, [records]),
+        : CompiledQuery.raw(inPostgres, [listOf(records)]),
     );
   }
 

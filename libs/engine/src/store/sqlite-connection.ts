@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
+import type { Line, Segment } from '../writer/lines';
 import type { EachRecord } from './batch-sql';
 
 /** How long a statement waits for another process that writes to the file. */
@@ -20,11 +21,27 @@ class SqliteError extends Error {
 
 /** In place of a statement and its parameters: statements that are carried out for each of these records. */
 export class Records {
-  /** @param records a list of objects, as JSON: as bytes it takes no time to the thread, as one long string 10 µs a record */
+  /** @param records objects as JSON. The thread reads them where they are: they must stay there until it has answered */
   constructor(
-    readonly records: Buffer,
+    private readonly records: readonly Line[],
     readonly statements: readonly EachRecord[],
   ) {}
+
+  get task(): object {
+    const numbers = new Map<Segment, number>();
+    // Of each record its piece, and where it begins and ends there.
+    const places = new Int32Array(3 * this.records.length);
+    let at = 0;
+    for (const { segment, start, end } of this.records) {
+      let number = numbers.get(segment);
+      if (number === undefined) numbers.set(segment, (number = numbers.size));
+      places[at++] = number;
+      places[at++] = start;
+      places[at++] = end;
+    }
+    const pieces = [...numbers.keys()].map(({ bytes }) => bytes.buffer);
+    return { pieces, places, statements: this.statements };
+  }
 }
 
 interface Answer {
@@ -79,11 +96,7 @@ export class SqliteConnection implements DatabaseConnection {
       // An answer that somebody waits for keeps the process alive, the thread as such doesn't.
       worker.ref();
       const [given] = parameters;
-      worker.postMessage(
-        given instanceof Records
-          ? { number, records: given.records, statements: given.statements }
-          : { number, text, parameters },
-      );
+      worker.postMessage(given instanceof Records ? { number, ...given.task } : { number, text, parameters });
     });
   }
 

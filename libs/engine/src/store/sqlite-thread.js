@@ -34,9 +34,18 @@ function carryOut({ text, parameters }) {
   return { rows: [], changes, lastInsertRowid };
 }
 
-function carryOutEach({ records: bytes, statements: each }) {
-  const records = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
-  for (const { sql, mark, columns } of each) {
+function recordsIn({ pieces, places }) {
+  const buffers = pieces.map((piece) => Buffer.from(piece));
+  const records = [];
+  for (let at = 0; at < places.length; at += 3) {
+    records.push(JSON.parse(buffers[places[at]].toString('utf8', places[at + 1], places[at + 2])));
+  }
+  return records;
+}
+
+function carryOutEach(task) {
+  const records = recordsIn(task);
+  for (const { sql, mark, columns } of task.statements) {
     const statement = statementOf(sql);
     for (const record of records) {
       if (record[mark] !== undefined) statement.run(columns.map((column) => valueOf(record, column)));
@@ -57,7 +66,7 @@ parentPort.on('message', (task) => {
     return;
   }
   try {
-    const done = task.records === undefined ? carryOut(task) : carryOutEach(task);
+    const done = task.places === undefined ? carryOut(task) : carryOutEach(task);
     parentPort.postMessage({ number: task.number, ...done });
   } catch (error) {
     const { message, code } = error;

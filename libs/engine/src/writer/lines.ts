@@ -1,6 +1,8 @@
-// Lines of text that wait to be written, as bytes in large pieces: very many wait, and as many strings would keep the
-// garbage collector busy.
+// Lines of text that wait to be written, as bytes in large pieces of memory that threads share: very many wait, and as many
+// strings would keep the garbage collector busy.
 const SEGMENT_BYTES = 1024 * 1024;
+/** So many pieces are kept for use: memory that is new costs more than what is written to it. */
+const MAX_SPARE = 8;
 const NEW_LINE = 10;
 
 /** What a line is made of. */
@@ -26,7 +28,7 @@ export class Segment {
     bytes: number,
     private readonly onLetGo: (segment: Segment) => void,
   ) {
-    this.bytes = Buffer.allocUnsafeSlow(bytes);
+    this.bytes = Buffer.from(new SharedArrayBuffer(bytes));
   }
 
   get isHeld(): boolean {
@@ -59,9 +61,10 @@ export class Segment {
 
 export class Line {
   constructor(
-    private readonly segment: Segment,
-    private readonly start: number,
-    private readonly end: number,
+    readonly segment: Segment,
+    /** Where it begins and ends there. */
+    readonly start: number,
+    readonly end: number,
   ) {}
 
   get byteLength(): number {
@@ -86,6 +89,16 @@ export class Line {
   }
 }
 
+/** In a piece of their own, each held once. @param onLetGo called when nobody holds any of them */
+export function linesOf(texts: readonly string[], onLetGo: () => void = () => undefined): Line[] {
+  const lines = texts.map(bytesOf);
+  const segment = new Segment(
+    lines.reduce((sum, { length }) => sum + length + 1, 0),
+    onLetGo,
+  );
+  return lines.map((line) => segment.append(line));
+}
+
 /** What becomes of segments. */
 export interface SegmentWatcher {
   /** A line was appended to it. */
@@ -98,6 +111,7 @@ export interface SegmentWatcher {
 
 export class Lines {
   private current: Segment | undefined;
+  private readonly spare: Segment[] = [];
 
   constructor(private readonly watcher?: SegmentWatcher) {}
 
@@ -112,17 +126,29 @@ export class Lines {
   private roomFor(bytes: LineBytes): Segment {
     const { current } = this;
     if (current?.hasRoomFor(bytes) === true) return current;
-    const next = new Segment(Math.max(SEGMENT_BYTES, bytes.length + 1), (segment) => this.letGo(segment));
+    const next = this.newSegment(bytes.length + 1);
     this.current = next;
-    if (current?.isHeld === false) this.watcher?.gone(current);
+    if (current?.isHeld === false) this.giveUp(current);
     return next;
   }
 
+  private newSegment(minBytes: number): Segment {
+    const spare = minBytes <= SEGMENT_BYTES ? this.spare.pop() : undefined;
+    return spare ?? new Segment(Math.max(SEGMENT_BYTES, minBytes), (segment) => this.letGo(segment));
+  }
+
   private letGo(segment: Segment): void {
-    if (segment !== this.current) this.watcher?.gone(segment);
+    if (segment !== this.current) this.giveUp(segment);
     else if (segment.length >= SEGMENT_BYTES / 16) {
       segment.length = 0;
       this.watcher?.emptied(segment);
     }
+  }
+
+  private giveUp(segment: Segment): void {
+    this.watcher?.gone(segment);
+    if (segment.bytes.length > SEGMENT_BYTES || this.spare.length >= MAX_SPARE) return;
+    segment.length = 0;
+    this.spare.push(segment);
   }
 }

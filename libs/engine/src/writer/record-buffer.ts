@@ -6,7 +6,7 @@ import { holdsOver } from '../records/rows';
 import type { Counted } from './hourly-counts';
 import { HourlyCounts } from './hourly-counts';
 import type { Line } from './lines';
-import { bytesOf, Segment } from './lines';
+import { linesOf } from './lines';
 import { Rate } from './rate';
 
 /** What goes to the database in one transaction. */
@@ -58,20 +58,19 @@ export class LinedEvent implements EventMarks {
 
   /** The event without what it makes of the run. */
   ofJob(): LinedEvent {
-    if (this.run === undefined) return this;
-    return new LinedEvent(this.job, undefined, this.lineOf({ job: this.rows.job, run: undefined }));
+    return this.run === undefined ? this : this.part({ job: this.rows.job, run: undefined });
   }
 
   /** The event without what it makes of the job. */
   ofRun(): LinedEvent {
-    if (this.job === undefined) return this;
-    return new LinedEvent(undefined, this.run, this.lineOf({ ...this.rows, job: undefined }));
+    return this.job === undefined ? this : this.part({ ...this.rows, job: undefined });
   }
 
-  /** Who lets it go lets the line go that it was made of. */
-  private lineOf(rows: EventRows): Line {
-    const bytes = bytesOf(textOf(rows));
-    return new Segment(bytes.length + 1, () => this.line.release()).append(bytes);
+  /** Who lets its line go lets the one go that it was made of. */
+  private part(rows: EventRows): LinedEvent {
+    const [line = this.line] = linesOf([textOf(rows)], () => this.line.release());
+    const { job, run } = this;
+    return new LinedEvent(rows.job && job, rows.run && run, line);
   }
 }
 

@@ -4,7 +4,7 @@ import { textOf } from '../records/record-text';
 import type { EventRows } from '../records/rows';
 import { LegacyReader } from './legacy-reader';
 import type { Line } from './lines';
-import { bytesOf, Segment } from './lines';
+import { linesOf } from './lines';
 import type { Legacy, Spool } from './spool';
 import type { Sweep } from './spool-lines';
 
@@ -80,17 +80,12 @@ export class SpoolReplay {
   }
 
   private add(part: readonly EventRows[], ended: ReadonlySet<string>, onWritten: () => void): void {
-    const records = part.map((rows) => ({ rows, bytes: bytesOf(textOf(rows)) }));
-    const length = records.reduce((sum, { bytes }) => sum + bytes.length + 1, 0);
-    const segment = new Segment(length, onWritten);
-    // Until all are added.
-    segment.hold();
-    for (const { rows, bytes } of records) {
-      const line = segment.append(bytes);
-      this.parts.add(rows, !ended.has(rows.run?.id ?? ''), line);
-      line.release();
+    const lines = linesOf(part.map(textOf), onWritten);
+    for (const [index, line] of lines.entries()) {
+      const rows = part[index];
+      if (rows !== undefined) this.parts.add(rows, !ended.has(rows.run?.id ?? ''), line);
     }
-    segment.release();
+    for (const line of lines) line.release();
   }
 
   private async endedOf(runIds: readonly string[]): Promise<ReadonlySet<string>> {
