@@ -14,6 +14,9 @@ const shared = {
   setupFiles: ['reflect-metadata'],
 };
 
+/** The tools of tests about clusters: what those tests use of them they show, too. */
+const longOnly = ['<rootDir>/libs/private-rabbitmq/src/private-cluster.spec.ts'];
+
 module.exports = {
   coverageProvider: 'v8',
   maxWorkers: 2,
@@ -26,6 +29,7 @@ module.exports = {
       ...shared,
       displayName: 'broker',
       testMatch: ['<rootDir>/test/**/*.spec.ts', '<rootDir>/libs/private-*/src/**/*.spec.ts'],
+      testPathIgnorePatterns: process.env.ROGER_FAULTS === 'long' ? [] : longOnly,
       globalSetup: '<rootDir>/test/support/start-broker.ts',
       globalTeardown: '<rootDir>/test/support/stop-broker.ts',
     },
