@@ -13,8 +13,9 @@ import type { LaneOfQueue, Topology } from './topology';
 
 /** In memory at once; each is small. */
 const PREFETCH = 500;
-/** After so long without a record, all that were there have come. */
+/** After so long without a record, and so many times what a busy broker takes for an answer, all that were there have come. */
 const QUIET_MS = 25;
+const QUIET_ANSWERS = 3;
 /** Who wants to know goes on without after so long. */
 const PATIENCE_MS = 3_000;
 /** How often the stream is asked for its last record again: a consumer that the broker has forgotten gets none. */
@@ -71,7 +72,7 @@ export class LaneRegistry {
         onLost: () => {
           this.isRead = false;
           this.consumerTag = undefined;
-          clearTimeout(this.quietTimer);
+          this.stopWaiting();
         },
       },
       log,
@@ -99,7 +100,7 @@ export class LaneRegistry {
 
   async close(): Promise<void> {
     clearInterval(this.watch);
-    clearTimeout(this.quietTimer);
+    this.stopWaiting();
     await this.channel.close();
     // None is told of any more.
     for (const timer of this.inMaking.values()) clearTimeout(timer);
@@ -116,7 +117,7 @@ export class LaneRegistry {
     this.quietLooks = 0;
     for (const known of this.all()) this.untold.set(this.nameOf(known), known);
     await this.consume(channel, 'first');
-    this.waitForQuiet();
+    this.waitForQuiet(channel);
   }
 
   private async consume(channel: Channel, offset: number | 'first'): Promise<void> {
@@ -142,7 +143,7 @@ export class LaneRegistry {
     } catch {
       // The channel is closing; its successor begins anew.
     }
-    if (!this.isRead) this.waitForQuiet();
+    if (!this.isRead) this.waitForQuiet(channel);
     const record = laneIn(message.content);
     if (record === undefined) this.complain(offset);
     else this.note(record);
@@ -185,11 +186,31 @@ export class LaneRegistry {
     );
   }
 
-  private waitForQuiet(): void {
+  private waitForQuiet(channel: Channel): void {
     clearTimeout(this.quietTimer);
-    this.quietTimer = setTimeout(() => {
-      this.becomeRead();
+    const timer = setTimeout(() => {
+      // One that is lost brings another, which is waited for anew.
+      this.waitForAnswers(channel, timer).catch(() => undefined);
     }, QUIET_MS);
+    this.quietTimer = timer;
+  }
+
+  private stopWaiting(): void {
+    clearTimeout(this.quietTimer);
+    this.quietTimer = undefined;
+  }
+
+  /** @param timer another one in its place: a record has come meanwhile, or the channel is lost */
+  private async waitForAnswers(channel: Channel, timer: NodeJS.Timeout): Promise<void> {
+    const askedAt = performance.now();
+    await channel.prefetch(PREFETCH);
+    if (this.quietTimer !== timer) return;
+    this.quietTimer = setTimeout(
+      () => {
+        this.becomeRead();
+      },
+      QUIET_ANSWERS * (performance.now() - askedAt),
+    );
   }
 
   /** Where there is no stream, there are no lanes but those that are known here. */

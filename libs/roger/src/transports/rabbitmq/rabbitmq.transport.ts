@@ -407,7 +407,8 @@ export class RabbitmqTransport implements Transport {
     try {
       await this.inTime(answered(this.topology.makeLane(this.controlConnection(), address, lane)));
     } catch (error) {
-      if (!(error instanceof NotConnectedError)) throw error;
+      // A declaration that finds nothing: the home of the queue is down.
+      if (!(error instanceof NotConnectedError) && replyCode(error) !== NOT_FOUND) throw error;
       throw new BrokerUnavailableError(this.options.enqueueTimeoutMs, false, error);
     }
   }

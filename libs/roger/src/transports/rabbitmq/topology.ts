@@ -1,4 +1,5 @@
 // Declares Roger's queues and exchanges on the broker, each target before what points to it.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { secondsOfLevel } from '../../job/delays';
 import {
@@ -21,6 +22,9 @@ const REQUEST_TTL_MS = 30_000;
 const MAX_NOTICES = 100_000;
 /** A queue that was deleted is there again within this, if anybody serves it. */
 const HOMELESS_SECONDS = 10;
+/** So long after the start of a broker its queues may not be there yet, and so often they are asked for again. */
+const COMING_UP_MS = 5_000;
+const COMING_UP_AGAIN_MS = 100;
 const MAX_SEGMENT_BYTES = 50 * 1024 * 1024;
 const PRECONDITION_FAILED = 406;
 export const ACCESS_REFUSED = 403;
@@ -193,14 +197,26 @@ export class Topology {
   }
 
   /** By the jobs exchange, so that who may enqueue may write there. */
-  private declareLaneRecords(connection: ChannelModel): Promise<void> {
+  private async declareLaneRecords(connection: ChannelModel): Promise<void> {
     const { lanes, jobsExchange } = this.names;
-    return withChannel(connection, async (channel) => {
-      await this.declareJobsExchange(channel);
-      const args = { 'x-queue-type': 'stream' };
-      await naming(`queue ${lanes}`, channel.assertQueue(lanes, { durable: true, arguments: args }));
-      await bind(channel, lanes, jobsExchange, lanes);
-    });
+    const declare = (): Promise<void> =>
+      withChannel(connection, async (channel) => {
+        await this.declareJobsExchange(channel);
+        const args = { 'x-queue-type': 'stream' };
+        await naming(`queue ${lanes}`, channel.assertQueue(lanes, { durable: true, arguments: args }));
+        await bind(channel, lanes, jobsExchange, lanes);
+      });
+    const deadline = performance.now() + COMING_UP_MS;
+    for (;;) {
+      try {
+        await declare();
+        return;
+      } catch (error) {
+        // A broker that has just started says that the home of a queue is down: until its leader has been found.
+        if (replyCode(error) !== NOT_FOUND || performance.now() > deadline) throw error;
+        await sleep(COMING_UP_AGAIN_MS);
+      }
+    }
   }
 
   private async recordLanes(
