@@ -1,5 +1,6 @@
 // What an operator says of a job's end, refused before anything is done where it can't be written down.
 import { InvalidArgumentError } from 'nestjs-roger';
+import { jsonOf } from '../records/json-of';
 import type { DecreedEnd } from './decrees';
 
 /** As `GlobalStateService.cancelJob` takes it, by which a job is ended. */
@@ -15,20 +16,11 @@ export function failureFor(reason: unknown): DecreedEnd {
 /** @throws InvalidArgumentError */
 export function completionWith(result: unknown, maxBytes: number): DecreedEnd {
   if (result === undefined) return { state: 'done' };
-  const value = jsonFrom(result);
+  const value = jsonOf(result);
   if (value === undefined) throw new InvalidArgumentError('result', 'must be plain JSON');
   if (value.length <= maxBytes) return { state: 'done', value };
   throw new InvalidArgumentError(
     'result',
     `has ${value.length} bytes as JSON, and at most ${maxBytes} are recorded (maxRecordedBytes)`,
   );
-}
-
-function jsonFrom(result: unknown): string | undefined {
-  try {
-    // Undefined for what has no place in JSON.
-    return JSON.stringify(result);
-  } catch {
-    return undefined;
-  }
 }

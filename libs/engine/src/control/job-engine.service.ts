@@ -214,9 +214,9 @@ export class JobEngine {
   }
 
   /**
-   * Ends the job as failed, for this reason (up to 1000 characters): a running one is killed first, any other will not run. It is not retried. A
-   * run that is not over after 10 s is `told to end`, and the job counts as failed whatever the run comes to. One that ends
-   * by itself before has `ended`.
+   * Ends the job as failed, for this reason (up to 1000 characters): a running one is killed first, any other will not run.
+   * It is not retried. A run that is not over after 10 s is `told to end`, and the job counts as failed whatever the run
+   * comes to. One that ends by itself before has `ended`.
    */
   async fail(id: string, reason: string, place: JobPlace = {}): Promise<Did<'failed' | 'told to end'>> {
     return this.end(id, place, 'failed', failureFor(reason));
@@ -224,7 +224,8 @@ export class JobEngine {
 
   /**
    * Ends the job as done; otherwise like {@link fail}.
-   * @param options.result JSON, at most `maxRecordedBytes`: stands as the `value` of the run that was ended for it. Without one it is not kept.
+   * @param options.result JSON, at most `maxRecordedBytes`: stands as the `value` of the run that was ended for it. Without
+   * one it is not kept.
    */
   async complete(
     id: string,

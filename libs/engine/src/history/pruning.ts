@@ -82,7 +82,7 @@ export class Pruning {
     );
   }
 
-  /** Nothing more was told of them. */
+  /** Nothing more was told of them. Not done, said once more, is what the index of those is used for. */
   private stoppedBefore(before: number): Promise<number> {
     return this.inSteps(
       () => sql`delete from roger_jobs where (partition, job_id) in (

@@ -14,6 +14,7 @@ import {
 import { marksOf } from '../records/event-marks';
 import type { FactsReader } from '../records/job-facts';
 import { JsonBytes } from '../records/json-bytes';
+import { jsonOf } from '../records/json-of';
 import { writeRecord } from '../records/record-text';
 import type { EventRows, JobFacts } from '../records/rows';
 import { BegunRun, BegunRuns } from './begun-runs';
@@ -230,14 +231,8 @@ export class HistoryWriter implements JobRecorder {
   }
 
   private valueOf(result: unknown): string | null {
-    if (result === undefined) return null;
-    try {
-      // Undefined for what has no place in JSON.
-      const text = JSON.stringify(result) as string | undefined;
-      return text === undefined || text.length > this.options.maxValueBytes ? null : text;
-    } catch {
-      return null;
-    }
+    const text = jsonOf(result);
+    return text === undefined || text.length > this.options.maxValueBytes ? null : text;
   }
 
   // --- writing

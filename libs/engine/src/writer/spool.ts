@@ -201,17 +201,20 @@ export class Spool {
   }
 
   private emptied(segment: Segment): void {
-    this.behind.delete(segment);
     const file = this.files.get(segment);
+    if (file === undefined) {
+      this.remove(segment);
+      return;
+    }
+    this.behind.delete(segment);
+    file.length = 0;
     try {
-      if (file !== undefined) ftruncateSync(file.fd, 0);
+      ftruncateSync(file.fd, 0);
     } catch (error) {
       this.complain(error);
-      this.removeFile(file);
-      this.files.delete(segment);
+      // What it had would follow what comes now.
+      this.remove(segment);
     }
-    if (file === undefined) this.files.delete(segment);
-    else file.length = 0;
   }
 
   private remove(segment: Segment): void {
